@@ -1,0 +1,29 @@
+/* Settings of the daemon: defaults, then hawser.conf (INI; what ssh_config cannot say), then
+ * command-line flags. Every number is range-checked; a bad line is named with file and line. */
+#ifndef HAWSER_DAEMON_CONFIG_H
+#define HAWSER_DAEMON_CONFIG_H
+
+#include "protocol/base.h"
+#include "protocol/log.h"
+
+struct config {
+	char socket_path[108];
+	char ssh_path[256];	  /* ssh = PATH: the OpenSSH client to ask with -G */
+	enum log_level log_level; /* log = info */
+	unsigned hold_s;   /* hold = 600: idle transports are held this long; 0 = not at all */
+	unsigned linger_s; /* linger = 60: the daemon leaves after holding nothing so long */
+	unsigned drain_ms; /* drain = 5: seconds that a stop waits for live sessions */
+	unsigned max_transports; /* transports = 4: per destination */
+	unsigned max_clients;	 /* clients = 512: connections at once */
+	unsigned max_queue;	 /* queue = 1024: requests that wait, per destination */
+	unsigned warm; /* warm = 1: session channels kept open ahead of need, per transport */
+	unsigned keepalive_s;	  /* keepalive = 15: where ServerAliveInterval is not set */
+	unsigned keepalive_count; /* keepalive-count = 3 */
+	unsigned login_threads;	  /* logins = 32: at once */
+};
+
+void config_defaults(struct config *c);
+/* HW_ENOENT: no such file (not an error of the user's). HW_EINVAL: why says file, line and what. */
+int config_load(struct config *c, const char *path, char *why, size_t why_size) HW_NODISCARD;
+
+#endif

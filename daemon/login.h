@@ -1,0 +1,62 @@
+/* From a connected socket to an authenticated libssh session, on a worker thread: key exchange,
+ * host key, authentication. Questions go to the loop thread as prompts and come back as answers. */
+#ifndef HAWSER_DAEMON_LOGIN_H
+#define HAWSER_DAEMON_LOGIN_H
+
+#include <libssh/libssh.h>
+#include "daemon/cause.h"
+#include "daemon/destination.h"
+#include "daemon/worker.h"
+#include "protocol/proto.h"
+
+struct login;
+
+/* What worked last time on this destination, so that `none` and the key probe can be skipped. */
+struct login_hint {
+	char method[24];      /* "publickey"; empty = nothing known */
+	char fingerprint[64]; /* SHA256:... of the key that was accepted */
+};
+
+struct login_params {
+	int fd; /* connected stream socket, non-blocking; borrowed: the owner keeps it
+		   open until done, libssh gets a dup() */
+	struct destination *dest; /* login_start() takes its own reference */
+	char peer[64];		  /* numeric address, for messages and CheckHostIP; may be empty */
+	struct login_hint hint;
+	unsigned timeout_ms; /* for all of it but the time a person thinks; 0 = 120 s */
+};
+
+struct login_result {
+	ssh_session session; /* authenticated, non-blocking, its fd a dup of params.fd; the
+				callee's now. NULL: see why */
+	struct cause why;
+	char *banner;	/* the server's banner (SSH_MSG_USERAUTH_BANNER), bytes as sent, or
+			   NULL; freed by login after done */
+	char *warnings; /* lines ssh would have printed ("Warning: Permanently added ..."), or
+			   NULL; freed by login after done */
+	struct login_hint hint; /* for next time */
+	bool prompted;		/* a person was asked: another login would ask again */
+	unsigned kex_ms, auth_ms;
+};
+
+struct login_events {
+	/* A question; answer by login_answer() on the loop thread, once. p is valid during the
+	 * call. */
+	void (*prompt)(void *ctx, const struct proto_prompt *p);
+	/* The phase changed: "key exchange", "host key", "authentication". */
+	void (*phase)(void *ctx, const char *phase);
+	/* The end; the login is gone after it returns. r is valid during the call. */
+	void (*done)(void *ctx, struct login_result *r);
+};
+
+/* All events come on the loop thread, never from within this call. */
+struct login *login_start(struct worker_pool *workers, const struct login_params *params,
+			  const struct login_events *events, void *ctx);
+/* answers: one per field of the prompt that is open (copied, the copy is wiped); NULL: nobody could
+ * or would answer, reason says why. Ignored when no prompt is open. */
+void login_answer(struct login *l, char *const *answers, const char *reason);
+/* No event comes any more; the thread ends as soon as it can and frees all, also the session. The
+ * caller may close params.fd at once. */
+void login_cancel(struct login *l);
+
+#endif
