@@ -39,6 +39,10 @@ size_t pools_close(struct pools *p, const char *name, bool force);
 /* Transports and waiting requests: 0 = nothing held. */
 size_t pools_held(const struct pools *p);
 
+struct defer_queue;
+/* The queue of work from the top of the loop; borrowed. */
+struct defer_queue *pools_defer(struct pools *p);
+
 /* A session that waits for a channel. */
 struct pool_waiter;
 struct channel;
