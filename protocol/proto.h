@@ -11,6 +11,7 @@
 #define PROTO_MINOR 0 /* told in REQUEST and CONTROL, for the log and for people */
 
 /* Limits, all checked before anything is allocated. */
+#define PROTO_HEADER_SIZE  4u		   /* the length in front of a payload */
 #define PROTO_FRAME_MAX	   (1024u * 1024u) /* payload bytes of one frame */
 #define PROTO_FDS_MAX	   3		   /* descriptors on one frame */
 #define PROTO_ARGS_MAX	   1024		   /* strings in args */
