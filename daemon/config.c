@@ -153,15 +153,19 @@ static int config_set_number(struct config *c, const struct config_key *key, con
 static int config_set(struct config *c, const struct config_key *key, const char *value,
 		      const struct config_line *at)
 {
+	enum log_level level;
+
 	if (*value == '\0')
 		return config_bad(at, "%s has no value", key->name);
 	switch (key->kind) {
 	case KIND_LEVEL:
-		if (log_level_parse(value, &c->log_level) != HW_OK)
+		if (log_level_parse(value, &level) != HW_OK)
 			return config_bad(at,
 					  "log: \"%.100s\" is not one of error, warn, info, debug, "
 					  "trace",
 					  value);
+		if (!c->log_forced)
+			c->log_level = level;
 		return HW_OK;
 	case KIND_PROGRAM:
 		if (strlen(value) >= sizeof(c->ssh_path))
@@ -304,7 +308,6 @@ int config_load(struct config *c, const char *path, char *why, size_t why_size)
 	free(buf);
 	if (result != HW_OK)
 		return result;
-	snprintf(next.file, sizeof(next.file), "%s", path);
 	*c = next;
 	return HW_OK;
 }
