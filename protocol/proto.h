@@ -18,6 +18,8 @@
 #define PROTO_ENV_MAX	   4096		   /* strings in env */
 #define PROTO_FIELDS_MAX   16		   /* questions in one prompt */
 #define PROTO_NESTING_MAX  8		   /* depth of a body */
+#define PROTO_OBJECTS_MAX  65536	   /* values in one payload, containers included */
+#define PROTO_WORD_MAX	   128		   /* bytes of a signal's name, a verb, a version */
 #define PROTO_REQUESTS_MAX 1024		   /* live requests on one connection */
 
 enum proto_type {
