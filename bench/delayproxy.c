@@ -1,6 +1,6 @@
 /* A small TCP relay that makes loopback look like a long way.
  *
- *   delayproxy [--delay MS] [--rate MBIT] [--queue KIB] [--fifo] [--rcvbuf KIB] [--mss BYTES] PORT
+ *   delayproxy [--delay MS] [--rate MBIT] [--queue KIB] [--fifo] PORT
  *
  * Listens on a free port of 127.0.0.1, prints it, and relays every connection to 127.0.0.1:PORT.
  * Every byte leaves --delay milliseconds after it came (each way; fractions are fine).
@@ -12,10 +12,6 @@
  * With --fifo all connections share one queue of that size, served in order of arrival: an old
  * router. A full queue is not read from, so nothing is ever lost; what does not fit waits in the
  * sender's kernel, as it does behind a real congestion window.
- *
- * --rcvbuf and --mss shape what the kernel's TCP towards the proxy sees: a window, and segments
- * as on an Ethernet instead of loopback's 64 KiB, so that the sender's own buffer is of the size
- * that it would be on such a path.
  *
  * Not modelled: loss, and the round trip of TCP's own handshake.
  *
@@ -44,6 +40,7 @@ enum {
 	CONNS_MAX = 512,
 	EVENTS = 64,
 	NS_PER_MS = 1000000,
+	NAP_NS = 200000,
 };
 
 /* One relayed connection; its sockets are a (who connected to us) and b (the target). */
@@ -58,8 +55,6 @@ struct options {
 	double delay_ms;
 	double rate_mbit;
 	long queue_kib;
-	long rcvbuf_kib;
-	long mss;
 	bool fifo;
 	in_port_t target;
 };
@@ -72,6 +67,7 @@ struct proxy {
 	int epoll;
 	struct conn *conns[CONNS_MAX];
 	size_t count;
+	size_t turns;
 };
 
 static void die(const char *what)
@@ -96,18 +92,11 @@ static struct sockaddr_in loopback(in_port_t port)
 	return address;
 }
 
-/* Buffers and segment size must be set before the handshake to shape what the peer sees. */
-static void shape(int fd, const struct options *options)
+static void no_nagle(int fd)
 {
 	int on = 1;
-	int rcvbuf = (int)(options->rcvbuf_kib * 1024);
-	int mss = (int)options->mss;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (rcvbuf > 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
-	if (mss > 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof mss);
 }
 
 static in_port_t listen_on_free_port(struct proxy *proxy)
@@ -120,7 +109,6 @@ static in_port_t listen_on_free_port(struct proxy *proxy)
 	proxy->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (proxy->listener < 0 || proxy->epoll < 0)
 		die("socket");
-	shape(proxy->listener, &proxy->options);
 	if (bind(proxy->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
 	    listen(proxy->listener, CONNS_MAX) != 0 ||
 	    getsockname(proxy->listener, (struct sockaddr *)&address, &size) != 0 ||
@@ -137,13 +125,13 @@ static int connect_to_target(const struct options *options)
 
 	if (fd < 0)
 		return -1;
-	shape(fd, options);
 	if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
 		fprintf(stderr, "delayproxy: port %u: %s\n", options->target, strerror(errno));
 		close(fd);
 		return -1;
 	}
 	fcntl(fd, F_SETFL, O_NONBLOCK);
+	no_nagle(fd);
 	return fd;
 }
 
@@ -158,14 +146,13 @@ static void watch(struct proxy *proxy, int fd, struct conn *conn)
 
 static void accept_one(struct proxy *proxy)
 {
-	int on = 1;
 	int a = accept4(proxy->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	int b;
 	struct conn *conn;
 
 	if (a < 0)
 		return;
-	setsockopt(a, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	no_nagle(a);
 	b = proxy->count < CONNS_MAX ? connect_to_target(&proxy->options) : -1;
 	conn = b < 0 ? NULL : calloc(1, sizeof *conn);
 	if (conn == NULL) {
@@ -203,9 +190,14 @@ static uint64_t turn(struct proxy *proxy)
 	uint64_t now = now_ns();
 	uint64_t next = UINT64_MAX;
 
+	/* Another begins each time, or a queue that all share would be filled by the first alone.
+	 */
+	proxy->turns++;
 	for (size_t i = 0; i < proxy->count; i++) {
-		lane_fill(&proxy->conns[i]->there, now);
-		lane_fill(&proxy->conns[i]->back, now);
+		struct conn *conn = proxy->conns[(i + proxy->turns) % proxy->count];
+
+		lane_fill(&conn->there, now);
+		lane_fill(&conn->back, now);
 	}
 	link_serve(&proxy->there, now);
 	link_serve(&proxy->back, now);
@@ -255,6 +247,10 @@ static void run(struct proxy *proxy)
 		uint64_t now = now_ns();
 		int n;
 
+		/* A timer that comes this soon comes a little late instead, with what follows it:
+		 * a link's rate is kept all the same, since it sends what it had time for. */
+		if (next != 0 && next < now + NAP_NS)
+			next = now + NAP_NS;
 		if (next > now && next != UINT64_MAX) {
 			wait.tv_sec = (time_t)((next - now) / 1000000000u);
 			wait.tv_nsec = (long)((next - now) % 1000000000u);
@@ -287,8 +283,6 @@ static void parse(struct options *options, int argc, char **argv)
 		{"rate", required_argument, NULL, 'r'},
 		{"queue", required_argument, NULL, 'q'},
 		{"fifo", no_argument, NULL, 'f'},
-		{"rcvbuf", required_argument, NULL, 'b'},
-		{"mss", required_argument, NULL, 'm'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -301,10 +295,6 @@ static void parse(struct options *options, int argc, char **argv)
 			options->rate_mbit = number(optarg, 100e3);
 		else if (option == 'q')
 			options->queue_kib = (long)number(optarg, 64 * 1024);
-		else if (option == 'b')
-			options->rcvbuf_kib = (long)number(optarg, 64 * 1024);
-		else if (option == 'm')
-			options->mss = (long)number(optarg, 65495);
 		else if (option == 'f')
 			options->fifo = true;
 		else
@@ -312,7 +302,7 @@ static void parse(struct options *options, int argc, char **argv)
 	}
 	if (optind != argc - 1) {
 		fprintf(stderr, "usage: delayproxy [--delay ms] [--rate mbit] [--queue kib] "
-				"[--fifo] [--rcvbuf kib] [--mss bytes] port\n");
+				"[--fifo] port\n");
 		exit(2);
 	}
 	options->target = (in_port_t)number(argv[optind], 65535);

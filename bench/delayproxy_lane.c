@@ -13,11 +13,17 @@ enum {
 	TURN_READS = 4,
 	PACKET = 1448,
 	MERGE_NS = 20000, /* bytes that came this close together arrive together */
-	LINK_NAP_NS = 100000,
+	REFILL_MAX =
+		64 * 1024, /* a full queue is read for again when a quarter, or this, is free */
 };
 
 #define RING_MIN ((uint64_t)4 << 20)
 #define RING_MAX ((uint64_t)256 << 20)
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
 bool lane_init(struct lane *lane, int from, int to, struct link *link)
 {
@@ -71,17 +77,13 @@ static int pieces(const struct lane *lane, uint64_t pos, uint64_t bytes, struct 
 	return bytes > first ? 2 : 1;
 }
 
-static uint64_t min(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* How much the lane may read now. */
 static uint64_t room(const struct lane *lane)
 {
 	const struct link *link = lane->link;
 	uint64_t free_ring = lane->cap - (lane->in - lane->out);
 	uint64_t waiting = link->fifo ? link->waiting : lane->in - lane->served;
+	uint64_t refill = min(link->queue / 4, REFILL_MAX);
 
 	if (lane->mark_tail - lane->mark_head == MARKS)
 		return 0;
@@ -89,7 +91,8 @@ static uint64_t room(const struct lane *lane)
 		return free_ring;
 	if (link->fifo && link->fifo_tail - link->fifo_head == LINK_FIFO)
 		return 0;
-	return waiting >= link->queue ? 0 : min(free_ring, link->queue - waiting);
+	/* Not for every packet that leaves: that would be a read of its own for each. */
+	return waiting + refill > link->queue ? 0 : min(free_ring, link->queue - waiting);
 }
 
 static void put_mark(struct lane *lane, uint64_t due)
@@ -133,7 +136,7 @@ void lane_fill(struct lane *lane, uint64_t now)
 			return;
 		/* An empty lane begins its ring anew, so a short delay stays in the cache. */
 		if (lane->in == lane->out && lane->mark_head == lane->mark_tail)
-			lane->in = lane->served = lane->out = 0;
+			lane->in = lane->served = lane->arrived = lane->out = 0;
 		n = readv(lane->from, iov, pieces(lane, lane->in, space, iov));
 		if (n > 0) {
 			arrived(lane, (uint64_t)n, now);
@@ -148,21 +151,35 @@ void lane_fill(struct lane *lane, uint64_t now)
 	}
 }
 
-void lane_drain(struct lane *lane, uint64_t now)
+/* Up to where the lane's bytes have arrived by now. */
+static uint64_t arrived_end(struct lane *lane, uint64_t now)
 {
-	while (lane->writable && lane->mark_head != lane->mark_tail) {
+	uint64_t end = lane->out;
+
+	while (lane->mark_head != lane->mark_tail) {
 		const struct mark *mark = &lane->marks[lane->mark_head % MARKS];
-		uint64_t end = mark->end;
-		struct iovec iov[2];
-		ssize_t n;
 
 		if (mark->due > now)
-			return;
-		n = writev(lane->to, iov, pieces(lane, lane->out, end - lane->out, iov));
+			break;
+		end = mark->end;
+		lane->mark_head++;
+	}
+	return end;
+}
+
+void lane_drain(struct lane *lane, uint64_t now)
+{
+	uint64_t end = arrived_end(lane, now);
+
+	if (end > lane->arrived)
+		lane->arrived = end;
+	while (lane->writable && lane->out < lane->arrived) {
+		struct iovec iov[2];
+		ssize_t n = writev(lane->to, iov,
+				   pieces(lane, lane->out, lane->arrived - lane->out, iov));
+
 		if (n >= 0) {
 			lane->out += (uint64_t)n;
-			if (lane->out == end)
-				lane->mark_head++;
 		} else if (errno == EAGAIN) {
 			lane->writable = false;
 		} else if (errno != EINTR) {
@@ -184,7 +201,7 @@ uint64_t lane_next(const struct lane *lane, uint64_t next)
 {
 	if (lane->readable && !lane->eof && room(lane) > 0)
 		return 0;
-	if (lane->writable && lane->mark_head != lane->mark_tail)
+	if (lane->mark_head != lane->mark_tail)
 		next = min(next, lane->marks[lane->mark_head % MARKS].due);
 	if (lane->eof_due != 0 && !lane->done)
 		next = min(next, lane->eof_due);
@@ -230,9 +247,7 @@ void link_serve(struct link *link, uint64_t now)
 	}
 }
 
-/* A link that is taken wakes us a little late and then sends what it had time for: its rate is
- * exact, and a packet is late by no more than the nap. */
 uint64_t link_next(const struct link *link, uint64_t next)
 {
-	return link->waiting > 0 ? min(next, link->free_at + LINK_NAP_NS) : next;
+	return link->waiting > 0 ? min(next, link->free_at) : next;
 }

@@ -49,9 +49,11 @@ struct lane {
 	bool done;   /* the end has been passed on too */
 	bool broken; /* a socket failed: the connection is of no use */
 	uint64_t eof_due;
-	/* Positions in the stream; out <= served <= in, and in - out <= cap. */
+	/* Positions in the stream; out <= arrived <= served <= in, and
+	 * in - out <= cap. */
 	uint64_t in;
-	uint64_t served; /* has left the link's queue and is in flight */
+	uint64_t served;  /* has left the link's queue and is in flight */
+	uint64_t arrived; /* its delay is over */
 	uint64_t out;
 	uint8_t *ring;
 	uint64_t cap;

@@ -13,7 +13,8 @@ def figure(row, samples, judge):
     ratio = statistics.median(ours) / statistics.median(theirs)
     met = row.met(ratio) if judge else None
     return {
-        "name": row.name, "unit": row.unit, "less_is_better": row.less_is_better,
+        "name": row.name, "what": row.what, "unit": row.unit,
+        "less_is_better": row.less_is_better,
         "hawser": {"median": statistics.median(ours), "samples": ours},
         "openssh": {"median": statistics.median(theirs), "samples": theirs},
         "ratio": ratio, "goal": row.goal,
