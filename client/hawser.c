@@ -13,6 +13,8 @@
 #include "client/signals.h"
 #include "client/streams.h"
 
+#define TRIES 3
+
 /* Words go where -E says. Fails as ssh does. */
 static bool open_log(const char *path)
 {
@@ -51,6 +53,10 @@ static void serve(struct live *l, int sock)
 	}
 	int r = request_send(sock, frame, len, l->st, &rest);
 	free(frame);
+	if (r == HW_ESYS && (errno == EPIPE || errno == ECONNRESET)) {
+		l->end = LIVE_RETRY;
+		return;
+	}
 	if (r < 0) {
 		l->end = LIVE_FALLBACK;
 		l->fallback = strdup("hawserd does not take the request");
@@ -60,7 +66,8 @@ static void serve(struct live *l, int sock)
 	live_run(l, &rest);
 }
 
-static int request(struct options *o, char **argv)
+/* One daemon, one try. *status is for LIVE_EXIT; argv for ssh in our place. */
+static enum live_end try_request(struct options *o, char **argv, int *status)
 {
 	struct streams st;
 	char why[512];
@@ -70,24 +77,41 @@ static int request(struct options *o, char **argv)
 	if (r < 0) {
 		if (fallback_allowed())
 			say("%s; using ssh", why);
-		return fallback_or_fail(argv, why);
+		*status = fallback_or_fail(argv, why);
+		return LIVE_EXIT;
 	}
-	if (streams_open(&st, o->stdin_null) < 0)
-		return fallback_or_fail(argv, strerror(errno));
+	if (streams_open(&st, o->stdin_null) < 0) {
+		*status = fallback_or_fail(argv, strerror(errno));
+		close(sock);
+		return LIVE_EXIT;
+	}
 	struct live l = {.opt = o, .st = &st, .signals = {.fd = -1}};
 	serve(&l, sock);
-	int status = l.status;
-	char *fallback = l.end == LIVE_FALLBACK ? strdup(l.fallback) : NULL;
+	*status = l.status;
+	char *fallback = l.end == LIVE_FALLBACK ? l.fallback : NULL;
+	l.fallback = NULL;
 	live_finish(&l);
 	streams_close(&st);
 	close(sock);
 	if (l.end == LIVE_SIGNAL)
 		signals_die(l.signo);
-	if (fallback != NULL) {
-		status = fallback_or_fail(argv, fallback);
+	if (l.end == LIVE_FALLBACK) {
+		*status = fallback_or_fail(argv, fallback);
 		free(fallback);
+		return LIVE_EXIT;
 	}
-	return status;
+	return l.end;
+}
+
+static int request(struct options *o, char **argv)
+{
+	int status = HW_EXIT_FAILURE;
+
+	/* A daemon may leave, idle or stopped, just as we come; its successor is asked. */
+	for (int i = 0; i < TRIES; i++)
+		if (try_request(o, argv, &status) != LIVE_RETRY)
+			return status;
+	return fallback_or_fail(argv, "hawserd leaves before it reads the request");
 }
 
 int main(int argc, char **argv)

@@ -67,6 +67,7 @@ void live_send(struct live *l, uint8_t *frame, size_t len)
 {
 	if (frame == NULL)
 		return;
+	l->said_more = true;
 	if (bytebuf_append(&l->out, frame, len) == HW_OK)
 		flush(l);
 	else
@@ -86,6 +87,11 @@ void live_read(struct live *l)
 		l->heard = true;
 		l->heard_ms = clock_ms();
 		l->ping_ms = 0;
+	} else if (r == HW_ESYS && errno == ECONNRESET && !l->heard && !l->said_more) {
+		/* Linux resets a local socket only when it was closed with bytes unread, and the
+		 * request is all that we wrote: nobody acted on it. */
+		l->end = LIVE_RETRY;
+		return;
 	} else if (r == HW_EOF || r == HW_ESYS) {
 		lost(l, "hawserd ended");
 		return;

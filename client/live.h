@@ -24,6 +24,7 @@ enum live_end {
 	LIVE_GOING,
 	LIVE_EXIT,     /* status is the program's exit status */
 	LIVE_FALLBACK, /* fallback says why; nothing has happened yet */
+	LIVE_RETRY,    /* the daemon left without having read the request: ask the next one */
 	LIVE_SIGNAL,   /* signo shall end us: nothing was started */
 };
 
@@ -40,6 +41,7 @@ struct live {
 	struct proto_exit exit; /* once got_exit */
 	char *fallback;
 	bool want_started, started, tty, got_exit, asking, heard;
+	bool said_more;	    /* more than the request was sent */
 	int stop_signo;	    /* a signal has ended us, and the remote may say its last word */
 	int64_t heard_ms;   /* when the daemon last said something */
 	int64_t ping_ms;    /* when it was asked; 0 = it was not */
