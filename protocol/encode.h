@@ -1,6 +1,8 @@
 /* Messages to bytes. Each call gives one whole frame (length header included) on the heap, which
- * the caller frees with free() (free_secret() for an answer), and its size in *len. NULL: the
- * frame would pass PROTO_FRAME_MAX. `request` is the request number that all messages carry. */
+ * the caller frees with free() (free_secret() for an answer), and its size in *len. NULL (and *len
+ * 0): it would pass a limit of proto.h (bytes of the frame, strings in args or env, values in a
+ * reply). `request` is the request number that all messages carry. A NULL string is sent as ""
+ * where proto.h does not say that it may be NULL. */
 #ifndef HAWSER_PROTOCOL_ENCODE_H
 #define HAWSER_PROTOCOL_ENCODE_H
 
@@ -25,12 +27,14 @@ uint8_t *proto_encode_empty(enum proto_type type, uint32_t request, size_t *len)
 struct reply;
 struct reply *reply_create(void);
 void reply_destroy(struct reply *r);		    /* NULL ok */
-void reply_fail(struct reply *r, const char *text); /* ok = false, with a sentence */
+void reply_fail(struct reply *r, const char *text); /* ok = false, with a sentence; drops items */
 void reply_item(struct reply *r);		    /* a new item; the calls below add to it */
 void reply_str(struct reply *r, const char *key, const char *value); /* NULL value: nil */
 void reply_uint(struct reply *r, const char *key, uint64_t value);
 void reply_double(struct reply *r, const char *key, double value);
 void reply_bool(struct reply *r, const char *key, bool value);
+/* Once, after the last value; r is still to be destroyed. NULL as above: fail it with a sentence.
+ */
 uint8_t *reply_encode(struct reply *r, uint32_t request, size_t *len);
 
 #endif

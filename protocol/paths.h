@@ -10,8 +10,8 @@
 
 /* The daemon's socket into out: $HAWSER_SOCKET, else $XDG_RUNTIME_DIR/hawser/v1.sock, else
  * /tmp/hawser-UID/v1.sock (v1 is the protocol's major version). The directory is not touched.
- * HW_ETOOBIG: the path does not fit; why (at least 256 bytes) then says which variable to change.
- */
+ * HW_ETOOBIG: the path does not fit; HW_EINVAL: $HAWSER_SOCKET is not absolute. why (at least 256
+ * bytes) then says which variable to change. */
 int paths_socket(char *out, size_t size, char *why, size_t why_size) HW_NODISCARD;
 
 /* Makes the socket's directory (mode 0700) if it is not there, and checks that it is a real

@@ -11,12 +11,15 @@
 #define PROTO_MINOR 0 /* told in REQUEST and CONTROL, for the log and for people */
 
 /* Limits, all checked before anything is allocated. */
+#define PROTO_HEADER_SIZE  4u		   /* the length in front of a payload */
 #define PROTO_FRAME_MAX	   (1024u * 1024u) /* payload bytes of one frame */
 #define PROTO_FDS_MAX	   3		   /* descriptors on one frame */
 #define PROTO_ARGS_MAX	   1024		   /* strings in args */
 #define PROTO_ENV_MAX	   4096		   /* strings in env */
 #define PROTO_FIELDS_MAX   16		   /* questions in one prompt */
 #define PROTO_NESTING_MAX  8		   /* depth of a body */
+#define PROTO_OBJECTS_MAX  65536	   /* values in one payload, containers included */
+#define PROTO_WORD_MAX	   128		   /* bytes of a signal's name, a verb, a version */
 #define PROTO_REQUESTS_MAX 1024		   /* live requests on one connection */
 
 enum proto_type {
