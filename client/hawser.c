@@ -18,6 +18,7 @@
 /* Words go where -E says. Fails as ssh does. */
 static bool open_log(const char *path)
 {
+	streams_fill_closed(); /* or the log could become a closed stdout */
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	if (fd < 0) {
@@ -73,16 +74,17 @@ static enum live_end try_request(struct options *o, char **argv, int *status)
 	char why[512];
 	int sock;
 
+	/* First of all, or the socket could become a closed stdout. */
+	if (streams_open(&st, o->stdin_null) < 0) {
+		*status = fallback_or_fail(argv, strerror(errno));
+		return LIVE_EXIT;
+	}
 	int r = connect_daemon(true, &sock, why, sizeof(why));
 	if (r < 0) {
+		streams_close(&st);
 		if (fallback_allowed())
 			say("%s; using ssh", why);
 		*status = fallback_or_fail(argv, why);
-		return LIVE_EXIT;
-	}
-	if (streams_open(&st, o->stdin_null) < 0) {
-		*status = fallback_or_fail(argv, strerror(errno));
-		close(sock);
 		return LIVE_EXIT;
 	}
 	struct live l = {.opt = o, .st = &st, .signals = {.fd = -1}};

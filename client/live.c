@@ -75,6 +75,14 @@ void live_send(struct live *l, uint8_t *frame, size_t len)
 	free_secret(frame, len);
 }
 
+static void send_empty(struct live *l, enum proto_type type)
+{
+	size_t len;
+	uint8_t *frame = proto_encode_empty(type, REQUEST_NUMBER, &len);
+
+	live_send(l, frame, len);
+}
+
 void live_read(struct live *l)
 {
 	const uint8_t *payload;
@@ -110,17 +118,35 @@ void live_tell_size(struct live *l)
 	struct proto_winsize size;
 	size_t len;
 
-	if (l->tty && tty_size(STDIN_FILENO, &size))
-		live_send(l, proto_encode_resize(REQUEST_NUMBER, &size, &len), len);
+	if (!l->tty || !tty_size(STDIN_FILENO, &size))
+		return;
+	uint8_t *frame = proto_encode_resize(REQUEST_NUMBER, &size, &len);
+	live_send(l, frame, len);
 }
 
-static void suspend(struct live *l)
+void live_raw(struct live *l)
 {
-	bool raw = tty_is_raw();
+	l->raw = true;
+	/* SIGCONT brings us here again. An orphaned job may do as it likes. */
+	if (tty_in_background(STDIN_FILENO) && tty_stop_job(SIGTTOU))
+		return;
+	tty_raw(STDIN_FILENO);
+}
 
+/* ^Z and the like. SIGCONT, which is queued for us then, does the rest. */
+static void suspend(void)
+{
 	tty_restore();
 	signals_stop_self();
-	if (raw)
+}
+
+static void continued(struct live *l)
+{
+	if (tty_in_background(STDIN_FILENO))
+		return;
+	/* The shell has put the terminal back to its own modes. */
+	tty_restore();
+	if (l->raw)
 		tty_raw(STDIN_FILENO);
 	live_tell_size(l);
 }
@@ -128,10 +154,8 @@ static void suspend(struct live *l)
 /* INT, TERM, HUP, QUIT: the remote command hears of it, and we end as ssh does. */
 static void end_by_signal(struct live *l, int signo)
 {
-	size_t len;
-
 	if (l->want_started && !l->started && !l->got_exit) {
-		live_send(l, proto_encode_empty(PROTO_CANCEL, REQUEST_NUMBER, &len), len);
+		send_empty(l, PROTO_CANCEL);
 		l->end = LIVE_SIGNAL;
 		l->signo = signo;
 		return;
@@ -142,7 +166,9 @@ static void end_by_signal(struct live *l, int signo)
 		return;
 	}
 	struct proto_signal m = {.name = (char *)(uintptr_t)signals_name(signo)};
-	live_send(l, proto_encode_signal(REQUEST_NUMBER, &m, &len), len);
+	size_t len;
+	uint8_t *frame = proto_encode_signal(REQUEST_NUMBER, &m, &len);
+	live_send(l, frame, len);
 	l->stop_signo = signo;
 	l->give_up_ms = clock_ms() + LIVE_SIGNAL_MS;
 }
@@ -155,14 +181,9 @@ static void handle_signals(struct live *l)
 		if (signo == SIGWINCH) {
 			live_tell_size(l);
 		} else if (signo == SIGTSTP) {
-			suspend(l);
+			suspend();
 		} else if (signo == SIGCONT) {
-			/* The shell has put the terminal back to its own modes. */
-			if (tty_is_raw()) {
-				tty_restore();
-				tty_raw(STDIN_FILENO);
-			}
-			live_tell_size(l);
+			continued(l);
 		} else {
 			end_by_signal(l, signo);
 		}
@@ -184,7 +205,7 @@ static void handle_escape(struct live *l)
 		live_done(l, HW_EXIT_FAILURE);
 		break;
 	case ESCAPE_SUSPEND:
-		suspend(l);
+		suspend();
 		break;
 	case ESCAPE_HELP:
 		escape_help(&l->relay.escape, text, sizeof(text));
@@ -219,7 +240,6 @@ static void give_up(struct live *l)
 static void handle_silence(struct live *l)
 {
 	int64_t now = clock_ms();
-	size_t len;
 
 	if (l->give_up_ms != 0 && now >= l->give_up_ms) {
 		give_up(l);
@@ -231,7 +251,7 @@ static void handle_silence(struct live *l)
 		return;
 	if (l->ping_ms == 0) {
 		l->ping_ms = now;
-		live_send(l, proto_encode_empty(PROTO_PING, REQUEST_NUMBER, &len), len);
+		send_empty(l, PROTO_PING);
 		return;
 	}
 	tty_restore();
@@ -272,6 +292,11 @@ static void turn(struct live *l)
 	if (l->end != LIVE_GOING || !l->st->pumped)
 		return;
 	relay_move(&l->relay, p + POLL_RELAY);
+	if (l->relay.background) {
+		l->relay.background = false;
+		if (!tty_stop_job(SIGTTIN))
+			relay_stop_input(&l->relay);
+	}
 	handle_escape(l);
 	if (l->got_exit && !relay_draining(&l->relay))
 		live_done(l, l->status);

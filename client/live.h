@@ -41,6 +41,7 @@ struct live {
 	struct proto_exit exit; /* once got_exit */
 	char *fallback;
 	bool want_started, started, tty, got_exit, asking, heard;
+	bool raw;	    /* the terminal shall be raw while we are in front */
 	bool said_more;	    /* more than the request was sent */
 	int stop_signo;	    /* a signal has ended us, and the remote may say its last word */
 	int64_t heard_ms;   /* when the daemon last said something */
@@ -62,6 +63,8 @@ void live_done(struct live *l, int status);
 void live_read(struct live *l);
 /* Handles one message. false: it makes no sense. */
 bool live_message(struct live *l, const uint8_t *payload, size_t len);
+/* The terminal is raw from now on: at once, or as soon as we are in front. */
+void live_raw(struct live *l);
 /* The terminal has another size, or we are in front again. */
 void live_tell_size(struct live *l);
 

@@ -26,7 +26,7 @@ static bool on_started(struct live *l, const struct proto_message *m)
 	say_verbose(1, "request runs over %s transport", s.reused ? "the held" : "a new");
 	if (s.tty && l->st->s[STDIN_FILENO].tty && !l->opt->stdin_null) {
 		signals_take_terminal(&l->signals);
-		tty_raw(STDIN_FILENO);
+		live_raw(l);
 		live_tell_size(l); /* it may have changed since the request was made */
 	}
 	if (!l->st->pumped)

@@ -9,6 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include "client/askpass.h"
+#include "client/tty.h"
 #include "protocol/alloc.h"
 
 /* As long as a line of a terminal in canonical mode can be used well; ssh takes 1 KiB. */
@@ -124,6 +125,21 @@ static enum outcome read_line(int fd, char *answer)
 	return ASKED;
 }
 
+/* As ssh in the background is: stopped, until somebody brings it to the front or ends it. */
+static enum outcome wait_front(struct terminal *t)
+{
+	while (tty_in_background(t->fd)) {
+		int signo = signals_next(t->watch->signals);
+		if (signals_name(signo) != NULL) {
+			t->signo = signo;
+			return INTERRUPTED;
+		}
+		if (!tty_stop_job(SIGTTOU) && tty_in_background(t->fd))
+			return FAILED;
+	}
+	return ASKED;
+}
+
 static enum outcome ask_field(struct terminal *t, const char *text, bool echo, char *answer)
 {
 	struct termios before;
@@ -134,7 +150,10 @@ static enum outcome ask_field(struct terminal *t, const char *text, bool echo, c
 		return FAILED;
 	do {
 		again = false;
-		set_echo(t->fd, &before, echo); /* stops us here while we are in the background */
+		r = wait_front(t);
+		if (r != ASKED)
+			return r;
+		set_echo(t->fd, &before, echo);
 		show(t->fd, text);
 		r = wait_line(t, &again);
 		if (r == ASKED && !again)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "client/tty.h"
 #include "protocol/alloc.h"
 
 /* One splice(2): as much as the largest pipe that we ask for. */
@@ -171,6 +172,10 @@ static void pump_fill(struct relay *r, int i)
 	if (p->buf == NULL)
 		p->buf = xmalloc(RELAY_BUFFER + 1); /* a held-back escape may come before */
 	p->start = p->end = 0;
+	if (i == STDIN_FILENO && r->st->s[i].tty && tty_in_background(p->src)) {
+		r->background = true;
+		return;
+	}
 	ssize_t n = read(p->src, p->buf, RELAY_BUFFER);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

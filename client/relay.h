@@ -24,6 +24,8 @@ struct relay {
 	struct streams *st;
 	bool reading; /* stdin may be read */
 	struct escape escape;
+	bool background; /* stdin is a terminal that is not ours to read now; the live loop clears
+			    it */
 	/* What a person asked for by an escape; the live loop clears it. */
 	enum escape_action action;
 };

@@ -94,7 +94,7 @@ static bool same_stream(const struct stat *a, const struct stat *b)
 }
 
 /* Closed descriptors get /dev/null, so that nothing of ours becomes the command's stdout. */
-static void fill_closed(int fd)
+static void fill(int fd)
 {
 	int null = open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY);
 
@@ -102,6 +102,15 @@ static void fill_closed(int fd)
 		dup2(null, fd);
 		close(null);
 	}
+}
+
+void streams_fill_closed(void)
+{
+	struct stat sb;
+
+	for (int fd = 0; fd < 3; fd++)
+		if (fstat(fd, &sb) < 0)
+			fill(fd);
 }
 
 int streams_open(struct streams *st, bool stdin_null)
@@ -117,7 +126,7 @@ int streams_open(struct streams *st, bool stdin_null)
 		closed[fd] = fstat(fd, &sb[fd]) < 0;
 		if (closed[fd]) {
 			s->proto = PROTO_STREAM_CLOSED;
-			fill_closed(fd);
+			fill(fd);
 		}
 	}
 	for (int fd = 0; fd < 3; fd++) {

@@ -26,6 +26,8 @@ struct streams {
  * filled with /dev/null, so that no descriptor of ours takes its place. HW_ESYS: no pipe could be
  * made (errno). */
 int streams_open(struct streams *st, bool stdin_null) HW_NODISCARD;
+/* Puts /dev/null where 0, 1 or 2 are closed. */
+void streams_fill_closed(void);
 /* Closes what is for the daemon: after it was sent, so that an end of file can be seen. */
 void streams_close_given(struct streams *st);
 /* Closes all that streams_open() made; descriptors 0..2 stay. */

@@ -1,9 +1,14 @@
 #include "client/tty.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <unistd.h>
+#include "client/clock.h"
 #include "client/say.h"
+
+#define STOP_NOTICED_MS 1
 
 static struct {
 	struct termios before;
@@ -44,6 +49,8 @@ void tty_restore(void)
 		return;
 	tty.raw = false;
 	say_set_crlf(false);
+	if (tty_in_background(tty.fd))
+		return; /* whoever is in front has set it for himself, and we would be stopped */
 	/* Output that is stuck behind ^S must not keep us: no draining. */
 	tcsetattr(tty.fd, TCSANOW, &tty.before);
 }
@@ -51,6 +58,22 @@ void tty_restore(void)
 bool tty_is_raw(void)
 {
 	return tty.raw;
+}
+
+bool tty_in_background(int fd)
+{
+	pid_t front = tcgetpgrp(fd);
+
+	return front > 0 && front != getpgrp();
+}
+
+bool tty_stop_job(int signo)
+{
+	int64_t before = clock_ms();
+
+	kill(0, signo);
+	/* A shell, let alone a person, needs longer than this to continue a job. */
+	return clock_ms() - before >= STOP_NOTICED_MS;
 }
 
 bool tty_size(int fd, struct proto_winsize *out)
