@@ -528,6 +528,8 @@ static void a_cold_login_is_quick(void **state)
 			assert_logged_in(&c);
 			hint = c.next_hint;
 			ms[i] = c.ms;
+			if (getenv("LOGIN_TRACE"))
+				print_message("%.1f: kex %u auth %u\n", c.ms, c.kex_ms, c.auth_ms);
 			login_case_finish(&c);
 		}
 		qsort(ms, TIMED_RUNS, sizeof(ms[0]), by_ms);
