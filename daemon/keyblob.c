@@ -4,49 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "protocol/alloc.h"
+#include "daemon/digest.h"
 
 #define TYPE_NAME_MAX 64
-
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static bool decode_base64(const char *text, struct keyblob *out)
-{
-	size_t len = strlen(text), n = 0;
-	uint32_t bits = 0;
-	unsigned have = 0;
-
-	out->data = xmalloc(len / 4 * 3 + 3);
-	for (size_t i = 0; i < len && text[i] != '='; i++) {
-		const char *digit = strchr(digits, text[i]);
-
-		if (digit == NULL) {
-			free(out->data);
-			out->data = NULL;
-			return false;
-		}
-		bits = bits << 6 | (uint32_t)(digit - digits);
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			out->data[n++] = (uint8_t)(bits >> have);
-		}
-	}
-	out->len = n;
-	return true;
-}
 
 bool keyblob_from_key(ssh_key key, struct keyblob *out)
 {
 	char *text = NULL;
-	bool ok;
 
 	*out = (struct keyblob){.data = NULL};
 	if (ssh_pki_export_pubkey_base64(key, &text) != SSH_OK)
 		return false;
-	ok = decode_base64(text, out);
+	out->data = digest_unbase64(text, strlen(text), &out->len);
 	ssh_string_free_char(text);
-	return ok;
+	return out->data != NULL;
 }
 
 ssh_key keyblob_to_key(const struct keyblob *b)
@@ -119,20 +90,5 @@ const char *keyblob_short_type(const struct keyblob *b)
 
 char *keyblob_base64(const struct keyblob *b)
 {
-	char *out = xmalloc((b->len + 2) / 3 * 4 + 1), *p = out;
-
-	for (size_t i = 0; i < b->len; i += 3) {
-		uint32_t v = (uint32_t)b->data[i] << 16;
-
-		if (i + 1 < b->len)
-			v |= (uint32_t)b->data[i + 1] << 8;
-		if (i + 2 < b->len)
-			v |= b->data[i + 2];
-		*p++ = digits[v >> 18 & 63];
-		*p++ = digits[v >> 12 & 63];
-		*p++ = i + 1 < b->len ? digits[v >> 6 & 63] : '=';
-		*p++ = i + 2 < b->len ? digits[v & 63] : '=';
-	}
-	*p = '\0';
-	return out;
+	return digest_base64(b->data, b->len);
 }

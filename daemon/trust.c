@@ -420,7 +420,7 @@ int trust_run(struct login *l)
 	enum knownhosts_state state;
 	int rc = HW_EPERM;
 
-	login_phase(l, "host key check");
+	login_phase(l, "host key");
 	l->trust = LOGIN_TRUSTED;
 	if (!get_shown_key(l, &k))
 		return HW_EPERM;

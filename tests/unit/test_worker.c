@@ -205,8 +205,8 @@ static void nothing_done(void *ctx)
 static void a_hanging_job_is_left_behind(void **state)
 {
 	struct fixture *f = *state;
-	struct worker_pool *hanging;
-	uv_loop_t loop;
+	static struct worker_pool *hanging; /* static: what stays behind stays reachable */
+	static uv_loop_t loop;
 	uint64_t begin;
 	int pipe_fds[2];
 
@@ -249,7 +249,9 @@ static void no_thread_or_descriptor_stays(void **state)
 		assert_int_equal(c.dones, MANY);
 	}
 	assert_int_equal(count_entries("/proc/self/fd"), fds);
-	assert_int_equal(count_entries("/proc/self/task"), threads);
+	/* A joined thread may stand in /proc for a moment longer. */
+	for (uint64_t begin = uv_hrtime(); count_entries("/proc/self/task") > threads;)
+		assert_in_range(uv_hrtime() - begin, 0, 5000000000u);
 }
 
 int main(void)
