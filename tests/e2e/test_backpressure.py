@@ -66,7 +66,8 @@ def test_memory_of_stalled_sessions_is_bounded(warm, script):
 
 def test_stalled_reader_gets_everything_in_the_end(warm):
     """After the stall every byte is there, on both streams."""
-    script = "head -c 8000000 /dev/zero | tr '\\0' o & head -c 4000000 /dev/zero | tr '\\0' e >&2; wait"
+    script = ("head -c 8000000 /dev/zero | tr '\\0' o & "
+              "head -c 4000000 /dev/zero | tr '\\0' e >&2; wait")
     proc = stalled(warm, script)[0]
     warm.ok("h", "true")
     sizes = {}

@@ -60,7 +60,7 @@ def test_match_exec_sees_this_clients_environment(warm):
     other = warm.server()
     warm.trust(other)
     text = read_text(warm.config)
-    warm.config.write_text(f'Match exec "printenv ELSEWHERE >/dev/null"\n\tPort {other.port}\n' + text)
+    warm.config.write_text(f'Match exec "printenv ELSEWHERE >&2"\n\tPort {other.port}\n' + text)
     assert warm.ok("h", "true") == "" and other.sessions() == 0
     assert warm.ok("h", "true", env={"ELSEWHERE": "1"}) == "" and other.sessions() == 1
     assert warm.ok("h", "true") == "" and other.sessions() == 1

@@ -504,7 +504,7 @@ def fill(fd):
 
 
 def test_client_killed_while_connecting(cold):
-    """Clients that die while their login runs: the daemon gives the login up or holds it, no leak."""
+    """Clients that die while their login runs: nothing leaks."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cold.host("silent", cold.sshd, Port=silent.getsockname()[1])
         cold.start_daemon()

@@ -31,7 +31,7 @@ def test_signal_reaches_the_remote_command(warm, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_client_ends_as_ssh_would(warm, name):
-    """A client that is told to end does so with failure, and soon, even if the remote ignores it."""
+    """A client that is told to end does so with failure, and soon, whatever the remote does."""
     proc = warm.popen("h", f"trap '' INT TERM HUP; echo armed; exec sleep 7654{NAMES.index(name)}")
     assert proc.stdout.readline() == b"armed\n"
     kill(proc.pid, getattr(signal, "SIG" + name))
