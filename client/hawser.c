@@ -82,9 +82,8 @@ static enum live_end try_request(struct options *o, char **argv, int *status)
 	int r = connect_daemon(true, &sock, why, sizeof(why));
 	if (r < 0) {
 		streams_close(&st);
-		if (fallback_allowed())
-			say("%s; using ssh", why);
-		*status = fallback_or_fail(argv, why);
+		say("%s%s", why, fallback_allowed() ? "; using ssh" : "");
+		*status = fallback_allowed() ? fallback_exec(argv, NULL) : HW_EXIT_FAILURE;
 		return LIVE_EXIT;
 	}
 	struct live l = {.opt = o, .st = &st, .signals = {.fd = -1}};

@@ -51,16 +51,23 @@ static void put(int fd, const char *text, size_t len)
 	}
 }
 
-/* Text of a server, without what could steer the terminal. */
-static void show(int fd, const char *text)
+/* Takes out of a server's text what could steer the terminal. */
+static void defuse(char *text)
 {
-	for (const char *p = text; *p != '\0'; p++) {
+	for (char *p = text; *p != '\0'; p++) {
 		unsigned char c = (unsigned char)*p;
 		if ((c < ' ' && c != '\n' && c != '\t') || c == 0x7f)
-			put(fd, "?", 1);
-		else
-			put(fd, p, 1);
+			*p = '?';
 	}
+}
+
+static void show(int fd, const char *text)
+{
+	char *safe = xstrdup(text);
+
+	defuse(safe);
+	put(fd, safe, strlen(safe));
+	free(safe);
 }
 
 static void set_echo(int fd, const struct termios *before, bool echo)

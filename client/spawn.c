@@ -98,9 +98,16 @@ static int detach(const char *path, int words, int ready)
 /* The end of what the daemon said, in one line. */
 static void quote(char *text, size_t len)
 {
+	static const char name[] = "hawserd: ";
+
 	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
 		len--;
 	text[len] = '\0';
+	if (strncmp(text, name, sizeof(name) - 1) == 0) { /* we say that ourselves */
+		const char *rest = text + sizeof(name) - 1;
+		memmove(text, rest, strlen(rest) + 1);
+		len = strlen(text);
+	}
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
 			text[i] = text[i] == '\n' ? ';' : ' ';
