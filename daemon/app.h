@@ -4,40 +4,51 @@
 #define HAWSER_DAEMON_APP_H
 
 #include <uv.h>
+#include "daemon/claim.h"
 #include "daemon/config.h"
 #include "protocol/base.h"
 
+struct activation;
+struct conn_set;
+struct listener;
+struct pools;
+struct resolver;
 struct watch_set;
 struct worker_pool;
-struct resolver;
-struct pools;
-struct listener;
+
+#define APP_SIGNALS 5
 
 struct app {
 	uv_loop_t *loop;
-	struct config config;
+	struct config config; /* read it when needed: SIGHUP changes it */
 	struct watch_set *watches;
 	struct worker_pool *workers;
 	struct resolver *resolver;
 	struct pools *pools;
+	struct conn_set *conns;
 	struct listener *listener;
+	uint64_t started_ms; /* loop time */
+	bool stopping;	     /* no new requests */
+	size_t sessions;     /* live ones */
 	/* private to app.c */
-	uv_signal_t signals[4];
+	const struct activation *activation;
+	struct claim claim;
+	uv_signal_t signals[APP_SIGNALS];
 	uv_timer_t stop_timer, idle_timer;
-	bool stopping;
-	size_t sessions; /* live ones */
+	bool running; /* all parts are there */
 };
 
-/* Runs the daemon until it is stopped; returns the exit status. listen_fd: a listening socket (from
- * systemd), or -1 to make one. ready_fd: written "1" to and closed once clients may connect, or -1.
- */
-int app_run(const struct config *config, int listen_fd, int ready_fd);
+/* Runs the daemon until it is stopped; returns the exit status (0 also when another daemon serves
+ * the socket already). activation: what systemd passed; without a socket in it one is made.
+ * ready_fd: written "1" to and closed once clients may connect, or -1. */
+int app_run(const struct config *config, const struct activation *activation, int ready_fd);
 
 /* Orderly stop: no new clients, live sessions may end within config.drain_ms, then all is closed.
- * Asked by SIGTERM, SIGINT, or hawserctl stop. Harmless when called again. now: do not wait. */
+ * Asked by SIGTERM, SIGINT, or hawserctl stop. Nothing is taken down within this call. Harmless
+ * when called again. now: do not wait. */
 void app_stop(struct app *app, bool now);
 /* A session began (+1) or ended (-1), or what is held has changed (0): drives drain and idle exit.
- */
+ * Nothing is taken down within this call. */
 void app_sessions(struct app *app, int change);
 
 #endif

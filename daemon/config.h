@@ -8,6 +8,8 @@
 
 struct config {
 	char socket_path[108];
+	char file[4096];	  /* hawser.conf: read at the start and at SIGHUP */
+	bool log_forced;	  /* --log-level was given: the file's "log" does not count */
 	char ssh_path[256];	  /* ssh = PATH: the OpenSSH client to ask with -G */
 	enum log_level log_level; /* log = info */
 	unsigned hold_s;   /* hold = 600: idle transports are held this long; 0 = not at all */
@@ -22,8 +24,12 @@ struct config {
 	unsigned login_threads;	  /* logins = 32: at once */
 };
 
+/* socket_path and file stay empty. */
 void config_defaults(struct config *c);
-/* HW_ENOENT: no such file (not an error of the user's). HW_EINVAL: why says file, line and what. */
+/* Applies the file's lines over what c holds; c is unchanged unless HW_OK, and c->file not at all.
+ * Reads a regular file of this user's or root's that nobody else may write, since it names a
+ * program to run. HW_ENOENT: no such file (not an error of the user's). HW_EINVAL: why says file,
+ * line and what. HW_EPERM, HW_ESYS: the file may not be used or not be read; why says it. */
 int config_load(struct config *c, const char *path, char *why, size_t why_size) HW_NODISCARD;
 
 #endif

@@ -1,5 +1,5 @@
 /* Held transports by destination: who gets a channel, when a further transport is opened, when an
- * idle one goes. (The part that control.c and app.c use; the session side is below.) */
+ * idle one goes. */
 #ifndef HAWSER_DAEMON_POOL_H
 #define HAWSER_DAEMON_POOL_H
 
@@ -38,5 +38,43 @@ size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx)
 size_t pools_close(struct pools *p, const char *name, bool force);
 /* Transports and waiting requests: 0 = nothing held. */
 size_t pools_held(const struct pools *p);
+
+struct defer_queue;
+/* The queue of work from the top of the loop; borrowed. */
+struct defer_queue *pools_defer(struct pools *p);
+
+/* A session that waits for a channel. */
+struct pool_waiter;
+struct channel;
+
+struct pool_want {
+	struct destination *dest; /* a reference is taken */
+	char *const *env;	  /* for the channel; borrowed until granted or left */
+	bool terminal;
+	bool can_ask; /* prompts may be put to this one */
+	bool front;   /* has waited before: goes ahead of the others */
+};
+
+/* From the top of the loop, never from within pool_wait(). After granted or failed the waiter is
+ * gone. */
+struct pool_events {
+	/* c is unclaimed and open or opening: claim it now. reused: its transport was there before.
+	 */
+	void (*granted)(void *ctx, struct channel *c, bool reused);
+	/* handover: the real ssh could do what libssh cannot. */
+	void (*failed)(void *ctx, const struct cause *why, bool handover);
+	/* A question of the login, to be answered by pool_answer(). */
+	void (*prompt)(void *ctx, const struct proto_prompt *p);
+	/* A line for this client, whose login it was: raw bytes of the server's banner, or a
+	 * warning. */
+	void (*notice)(void *ctx, const char *text, bool raw);
+};
+
+struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
+			      const struct pool_events *events, void *ctx);
+/* Does not want a channel any more; no event comes. */
+void pool_leave(struct pool_waiter *w);
+/* answers as in login_answer(). Ignored when this waiter was not asked. */
+void pool_answer(struct pool_waiter *w, char *const *answers, const char *reason);
 
 #endif

@@ -20,8 +20,8 @@ struct watch;
 /* events: WATCH_* bits that are ready. HUP and ERR are reported as all the bits that were asked. */
 typedef void (*watch_cb)(void *ctx, unsigned events);
 
-/* The caller owns the set; destroy after the last watch was removed (asserted), before the loop is
- * closed; the loop must run once more. */
+/* NULL with errno when the kernel refuses. The caller owns the set; destroy after the last watch
+ * was removed (asserted), before the loop is closed; the loop must run once more. */
 struct watch_set *watch_set_create(uv_loop_t *loop);
 void watch_set_destroy(struct watch_set *set);
 

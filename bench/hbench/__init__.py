@@ -1,0 +1,1 @@
+"""Side-by-side measurements of hawser and OpenSSH's ControlMaster (see ../README.md)."""

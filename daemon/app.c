@@ -1,0 +1,347 @@
+#include "daemon/app.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "daemon/activation.h"
+#include "daemon/conn.h"
+#include "daemon/listener.h"
+#include "daemon/pool.h"
+#include "daemon/resolve.h"
+#include "daemon/watch.h"
+#include "daemon/worker.h"
+#include "protocol/log.h"
+
+/* How long another daemon that holds the lock may take to answer, or to leave. */
+#define CLAIM_WAIT_MS 5000u
+/* Clients that have connected when the stop began and have not said yet what they want: so long,
+ * so that they hear why they are not served. */
+#define STOP_HEAR_MS 100u
+/* Blocking jobs that were cancelled, and then name look-ups, may take so long to end. */
+#define WORKER_GRACE_MS 2000u
+#define LOOP_GRACE_MS	2000u
+
+/* ---- stopping, and leaving when idle ---- */
+
+static void on_stop_timer(uv_timer_t *timer)
+{
+	struct app *app = timer->data;
+
+	if (app->sessions > 0)
+		log_warn("stopping with %zu sessions that have not ended", app->sessions);
+	uv_stop(app->loop);
+}
+
+/* With no session left the stop need not wait for its deadline. */
+static void app_check_stopped(struct app *app)
+{
+	uint64_t wait_ms = conn_set_count(app->conns) > 0 ? STOP_HEAR_MS : 0;
+
+	if (app->sessions == 0 && uv_timer_get_due_in(&app->stop_timer) > wait_ms)
+		uv_timer_start(&app->stop_timer, on_stop_timer, wait_ms, 0);
+}
+
+void app_stop(struct app *app, bool now)
+{
+	if (now)
+		uv_timer_start(&app->stop_timer, on_stop_timer, 0, 0);
+	if (app->stopping)
+		return;
+	app->stopping = true;
+	uv_timer_stop(&app->idle_timer);
+	if (!now)
+		uv_timer_start(&app->stop_timer, on_stop_timer, app->config.drain_ms, 0);
+	log_info("stopping: %zu sessions have %u ms to end", app->sessions,
+		 now ? 0 : app->config.drain_ms);
+	activation_notify(app->activation, "STOPPING=1");
+	/* From here on the path is free for another daemon. Who has connected is told. */
+	claim_park(&app->claim);
+	listener_accept_all(app->listener);
+	listener_close(app->listener);
+	claim_release(&app->claim);
+	app_check_stopped(app);
+}
+
+static bool app_is_idle(const struct app *app)
+{
+	return app->sessions == 0 && conn_set_count(app->conns) == 0 && pools_held(app->pools) == 0;
+}
+
+static void on_idle_timer(uv_timer_t *timer)
+{
+	struct app *app = timer->data;
+
+	/* A client may connect in this very moment: once the socket is out of sight, all that
+	 * found it are in the accept queue. */
+	claim_park(&app->claim);
+	if (listener_accept_all(app->listener) > 0 || !app_is_idle(app)) {
+		claim_unpark(&app->claim);
+		app_sessions(app, 0);
+		return;
+	}
+	log_info("nothing was held for %u s: leaving", app->config.linger_s);
+	app_stop(app, true);
+}
+
+static void app_check_idle(struct app *app)
+{
+	uint64_t linger_ms = (uint64_t)app->config.linger_s * 1000;
+
+	if (!app_is_idle(app))
+		uv_timer_stop(&app->idle_timer);
+	else if (!uv_is_active((uv_handle_t *)&app->idle_timer))
+		uv_timer_start(&app->idle_timer, on_idle_timer, linger_ms, 0);
+}
+
+void app_sessions(struct app *app, int change)
+{
+	if (change < 0 && app->sessions < (size_t)-change) {
+		log_error("more sessions have ended than began");
+		app->sessions = 0;
+	} else {
+		app->sessions += (size_t)change;
+	}
+	if (!app->running)
+		return;
+	if (app->stopping)
+		app_check_stopped(app);
+	else
+		app_check_idle(app);
+}
+
+/* ---- signals ---- */
+
+static void app_reload(struct app *app)
+{
+	struct config next;
+	char why[1024];
+	int result;
+
+	config_defaults(&next);
+	memcpy(next.socket_path, app->config.socket_path, sizeof(next.socket_path));
+	memcpy(next.file, app->config.file, sizeof(next.file));
+	next.log_forced = app->config.log_forced;
+	if (next.log_forced)
+		next.log_level = app->config.log_level;
+	result = config_load(&next, app->config.file, why, sizeof(why));
+	if (result != HW_OK && result != HW_ENOENT) {
+		log_error("%s; the settings stay as they were", why);
+		return;
+	}
+	app->config = next;
+	log_set_level(next.log_level);
+	log_info("settings read again from %s%s", next.file,
+		 result == HW_ENOENT ? " (not there: defaults)" : "");
+	uv_timer_stop(&app->idle_timer);
+	app_sessions(app, 0);
+}
+
+static void app_shift_level(int by)
+{
+	int level = (int)log_get_level() + by;
+
+	if (level < (int)LOG_LVL_ERROR || level > (int)LOG_LVL_TRACE)
+		return;
+	log_set_level((enum log_level)level);
+	log_error("log level is now %s", log_level_name((enum log_level)level));
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+	struct app *app = handle->data;
+
+	switch (signum) {
+	case SIGHUP:
+		app_reload(app);
+		break;
+	case SIGUSR1:
+		app_shift_level(1);
+		break;
+	case SIGUSR2:
+		app_shift_level(-1);
+		break;
+	default:
+		log_info("%s came", strsignal(signum));
+		app_stop(app, app->stopping);
+	}
+}
+
+static const int app_signal_numbers[APP_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+
+/* ---- making and taking down ---- */
+
+static void app_raise_nofile(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warn("raising the limit of open files failed: %m");
+}
+
+/* false: what failed was logged. All that was made is there for app_unmake(). */
+static bool app_make(struct app *app, int listen_fd)
+{
+	app->watches = watch_set_create(app->loop);
+	if (!app->watches) {
+		log_error("making an epoll set failed: %m");
+		close(listen_fd);
+		return false;
+	}
+	app->workers = worker_pool_create(app->loop, app->config.login_threads);
+	app->resolver = resolver_create(app->loop, app->config.ssh_path);
+	app->pools = pools_create(app);
+	app->conns = conn_set_create(app, NULL);
+	app->listener = listener_create(app, listen_fd);
+	if (!app->listener) {
+		log_error("watching the listening socket failed: %m");
+		close(listen_fd);
+		return false;
+	}
+	uv_timer_init(app->loop, &app->stop_timer);
+	uv_timer_init(app->loop, &app->idle_timer);
+	app->stop_timer.data = app->idle_timer.data = app;
+	for (size_t i = 0; i < APP_SIGNALS; i++) {
+		int error = uv_signal_init(app->loop, &app->signals[i]);
+
+		app->signals[i].data = app;
+		if (error == 0)
+			error = uv_signal_start(&app->signals[i], on_signal, app_signal_numbers[i]);
+		if (error != 0)
+			log_error("signal %d: %s", app_signal_numbers[i], uv_strerror(error));
+	}
+	app->started_ms = uv_now(app->loop);
+	app->running = true;
+	app_check_idle(app);
+	return true;
+}
+
+static void on_grace_over(uv_timer_t *timer)
+{
+	uv_stop(timer->loop);
+}
+
+static void on_left_handle(uv_handle_t *handle, void *ctx)
+{
+	size_t *count = ctx;
+
+	if (uv_is_closing(handle))
+		return;
+	++*count;
+	log_error("left in the loop at the end: a %s handle", uv_handle_type_name(handle->type));
+}
+
+/* Runs what is closing to its end; returns how many handles were forgotten. *busy: requests that
+ * cannot be cancelled (a name look-up in libc) still run. */
+static size_t app_drain_loop(uv_loop_t *loop, bool *busy)
+{
+	uv_timer_t grace;
+	size_t left = 0;
+
+	uv_timer_init(loop, &grace);
+	uv_timer_start(&grace, on_grace_over, LOOP_GRACE_MS, 0);
+	uv_unref((uv_handle_t *)&grace);
+	uv_run(loop, UV_RUN_DEFAULT);
+	uv_close((uv_handle_t *)&grace, NULL);
+	uv_run(loop, UV_RUN_NOWAIT);
+	uv_walk(loop, on_left_handle, &left);
+	*busy = uv_loop_close(loop) != 0 && left == 0;
+	return left;
+}
+
+/* Takes down what app_make() made, in reverse; the exit status. */
+static int app_unmake(struct app *app)
+{
+	size_t threads = 0, left;
+	bool busy;
+
+	app->running = false;
+	if (app->listener) {
+		for (size_t i = 0; i < APP_SIGNALS; i++)
+			uv_close((uv_handle_t *)&app->signals[i], NULL);
+		uv_close((uv_handle_t *)&app->stop_timer, NULL);
+		uv_close((uv_handle_t *)&app->idle_timer, NULL);
+	}
+	listener_destroy(app->listener);
+	claim_release(&app->claim);
+	if (app->conns) {
+		conn_set_shutdown(app->conns);
+		conn_set_destroy(app->conns);
+		pools_destroy(app->pools);
+		resolver_destroy(app->resolver);
+		/* What was told to close may take its last steps, before what it stands on goes. */
+		uv_run(app->loop, UV_RUN_NOWAIT);
+		threads = worker_pool_destroy(app->workers, WORKER_GRACE_MS);
+		uv_run(app->loop, UV_RUN_NOWAIT);
+	}
+	if (app->watches)
+		watch_set_destroy(app->watches);
+	if (app->sessions > 0)
+		log_error("%zu sessions were left at the end", app->sessions);
+	left = app_drain_loop(app->loop, &busy);
+	log_info("stopped");
+	if (threads > 0 || busy) {
+		log_warn("left behind at the end: %zu blocked threads%s", threads,
+			 busy ? ", and a name look-up" : "");
+		/* They still use what exit() would take from under them. */
+		_exit(EXIT_SUCCESS);
+	}
+	return left == 0 && app->sessions == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void app_tell_ready(int ready_fd)
+{
+	if (ready_fd < 0)
+		return;
+	if (write(ready_fd, "1", 1) != 1)
+		log_debug("nobody waits for readiness: %m");
+	close(ready_fd);
+}
+
+int app_run(const struct config *config, const struct activation *activation, int ready_fd)
+{
+	uv_loop_t loop;
+	struct app app = {.loop = &loop, .activation = activation, .claim = {.lock_fd = -1}};
+	int error, listen_fd = activation->listen_fd;
+	char why[1024];
+
+	app.config = *config;
+	signal(SIGPIPE, SIG_IGN);
+	app_raise_nofile();
+	if (listen_fd < 0) {
+		switch (claim_take(config->socket_path, CLAIM_WAIT_MS, &app.claim, why,
+				   sizeof(why))) {
+		case CLAIM_OK:
+			listen_fd = app.claim.fd;
+			break;
+		case CLAIM_SERVED:
+			log_info("%s: nothing to do", why);
+			app_tell_ready(ready_fd);
+			return EXIT_SUCCESS;
+		case CLAIM_FAILED:
+			log_error("%s", why);
+			return EXIT_FAILURE;
+		}
+	}
+	error = uv_loop_init(&loop);
+	if (error != 0) {
+		log_error("making an event loop failed: %s", uv_strerror(error));
+		claim_release(&app.claim);
+		return EXIT_FAILURE;
+	}
+	if (!app_make(&app, listen_fd)) {
+		app_unmake(&app);
+		return EXIT_FAILURE;
+	}
+	log_info("hawserd %s serves %s", HAWSER_VERSION,
+		 app.claim.lock_fd >= 0 ? app.claim.path : "the socket that systemd passed");
+	activation_notify(activation, "READY=1");
+	app_tell_ready(ready_fd);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	return app_unmake(&app);
+}

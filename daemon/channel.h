@@ -1,0 +1,88 @@
+/* A session channel of a transport (RFC 4254): opened, asked for a shell, command or subsystem, its
+ * bytes in and out under flow control, closed. One libssh request at a time, each repeated until it
+ * is answered; all of that is driven by the transport, events come from the top of the loop but for
+ * `data`, which libssh calls while it reads. */
+#ifndef HAWSER_DAEMON_CHANNEL_H
+#define HAWSER_DAEMON_CHANNEL_H
+
+#include "daemon/cause.h"
+#include "daemon/transport.h"
+#include "protocol/proto.h"
+
+struct channel;
+
+enum channel_kind { CHANNEL_SHELL, CHANNEL_EXEC, CHANNEL_SUBSYSTEM };
+
+/* What to run; borrowed until the channel is released. */
+struct channel_request {
+	enum channel_kind kind;
+	const char *command; /* or the subsystem's name */
+	char *const *env;    /* NAME=VALUE, NULL-terminated */
+	const char *term;    /* NULL: no terminal */
+	struct proto_winsize size;
+};
+
+enum channel_end_kind {
+	CHANNEL_ENDED,		 /* closed by the server: status, signal, or neither */
+	CHANNEL_OPEN_REFUSED,	 /* not opened: nothing was sent; the session limit, as a rule */
+	CHANNEL_REQUEST_REFUSED, /* the shell, command, subsystem or terminal was refused */
+	CHANNEL_LOST,		 /* the transport died, or a limit of ours was hit */
+};
+
+struct channel_end {
+	enum channel_end_kind kind;
+	bool sent; /* the request had been sent: it may have run */
+	bool has_status;
+	uint32_t status;
+	char signal[32];  /* without SIG; empty = none */
+	struct cause why; /* for all but CHANNEL_ENDED */
+};
+
+struct channel_events {
+	/* The request was accepted. tty: with the terminal that was asked for (a server may refuse
+	 * the terminal and still run the command, as ssh lets it). */
+	void (*running)(void *ctx, bool tty);
+	/* len bytes of stdout (stream 1) or stderr (stream 2): take all and return true, or return
+	 * false to be offered them again after channel_resume(). must: there is no again, take
+	 * them. Called within libssh: do not call back into channel or transport but for
+	 * channel_touch() and channel_resume(). */
+	bool (*data)(void *ctx, int stream, const void *data, size_t len, bool must);
+	/* After every turn of the transport while the request runs: time to write input. */
+	void (*turn)(void *ctx);
+	/* All output was delivered and it is over. Release the channel, now or later. */
+	void (*end)(void *ctx, const struct channel_end *end);
+};
+
+/* Opens a channel ahead of need (warm), its environment set to env (copied; may be NULL) when it
+ * opens. It belongs to the transport until it is claimed. */
+struct channel *channel_open(struct transport *t, char *const *env);
+/* Gives a warm (or still opening) channel its request. One that has another environment set can't
+ * be claimed: see channel_fits(). */
+void channel_claim(struct channel *c, const struct channel_request *request,
+		   const struct channel_events *events, void *ctx);
+/* Unclaimed and its environment is exactly env's (or still empty). */
+bool channel_fits(const struct channel *c, char *const *env);
+/* The unclaimed channel of t that fits env, or NULL. */
+struct channel *channel_find_warm(struct transport *t, char *const *env);
+/* An unclaimed channel, fitting or not, or NULL. */
+struct channel *channel_any_warm(struct transport *t);
+unsigned channel_count_warm(const struct transport *t);
+
+/* Closes (if it is not closed) and frees in time; no event comes any more. The record stays until
+ * the server has answered, so that no place in its session limit is lost. */
+void channel_release(struct channel *c);
+
+/* Output that was refused by `data` is wanted again. */
+void channel_resume(struct channel *c);
+/* Something for `turn` to see: it will be called soon. */
+void channel_touch(struct channel *c);
+
+/* Bytes of input that can be written now; 0: wait for the next turn. */
+size_t channel_room(const struct channel *c);
+/* Writes input, at most channel_room() bytes; returns how many were taken. */
+size_t channel_send(struct channel *c, const void *data, size_t len);
+void channel_eof(struct channel *c);			  /* no more input */
+void channel_signal(struct channel *c, const char *name); /* RFC 4254 section 6.9 */
+void channel_resize(struct channel *c, const struct proto_winsize *size);
+
+#endif

@@ -1,0 +1,284 @@
+/* Who waits for a channel, and who gets one on which transport. */
+#include "daemon/pool_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/alloc.h"
+#include "protocol/log.h"
+
+/* Sessions that are tried on one connection before the server's limit is known: sshd's default
+ * MaxSessions. Beyond it, half as many again as were confirmed are tried at a time. */
+#define LIMIT_GUESS 10
+
+/* How many sessions a transport of this pool may have now. */
+static unsigned allowance(const struct pool *pool)
+{
+	unsigned more = pool->confirmed + pool->confirmed / 2;
+
+	if (pool->limit > 0)
+		return pool->limit;
+	return more > LIMIT_GUESS ? more : LIMIT_GUESS;
+}
+
+static bool has_room(const struct slot *s, const struct pool_waiter *w)
+{
+	if (!s->ready || s->draining)
+		return false;
+	return channel_find_warm(s->transport, w->env) != NULL ||
+	       slot_sessions(s) < allowance(s->pool);
+}
+
+static unsigned count_slots(const struct pool *pool, bool connecting_only)
+{
+	unsigned n = 0;
+
+	for (const struct slot *s = pool->slots; s != NULL; s = s->next)
+		n += !s->draining && !(connecting_only && s->ready);
+	return n;
+}
+
+/* May a further transport be opened without asking anybody? */
+static bool may_add(const struct pool *pool)
+{
+	const struct config *config = &pool->pools->app->config;
+
+	return !pool->prompted && count_slots(pool, false) < config->max_transports &&
+	       pools_now(pool->pools) >= pool->no_more_until;
+}
+
+/* A terminal goes where no copy runs, and other work where no terminal is; then least loaded. */
+static int preference(const struct slot *s, const struct pool_waiter *w)
+{
+	int score = -(int)slot_sessions(s);
+
+	if (w->terminal ? transport_busy_bulk(s->transport) : transport_terminals(s->transport) > 0)
+		score -= 10000;
+	if (channel_find_warm(s->transport, w->env) != NULL)
+		score += 5;
+	return score;
+}
+
+static struct slot *choose(const struct pool *pool, const struct pool_waiter *w)
+{
+	struct slot *best = NULL;
+
+	for (struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (!has_room(s, w))
+			continue;
+		if (best == NULL || preference(s, w) > preference(best, w))
+			best = s;
+	}
+	return best;
+}
+
+static void unlink_waiter(struct pool_waiter *w)
+{
+	struct pool_waiter **link = &w->pool->waiters;
+
+	while (*link != w)
+		link = &(*link)->next;
+	*link = w->next;
+}
+
+static void free_waiter(struct pool_waiter *w)
+{
+	destination_unref(w->dest);
+	free(w);
+}
+
+static void grant(struct slot *s, struct pool_waiter *w)
+{
+	struct pool *pool = s->pool;
+	struct channel *c = channel_find_warm(s->transport, w->env);
+	struct channel *other;
+	bool reused = !w->login;
+
+	if (c == NULL) {
+		other = channel_any_warm(s->transport);
+		/* The warm one carries another environment: its place may be the last. */
+		if (other != NULL && transport_channels(s->transport) >= allowance(pool))
+			channel_release(other);
+		c = channel_open(s->transport, w->env);
+	}
+	strv_free(pool->warm_env);
+	pool->warm_env = strv_dup(w->env);
+	unlink_waiter(w);
+	slot_waiter_gone(pool, w);
+	s->idle_since = 0;
+	w->events->granted(w->ctx, c, reused);
+	free_waiter(w);
+	slot_keep_warm(s);
+}
+
+static unsigned count_waiters(const struct pool *pool)
+{
+	unsigned n = 0;
+
+	for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next)
+		n++;
+	return n;
+}
+
+/* Enough transports for those who wait, each with its share of sessions. */
+static void open_more(struct pool *pool)
+{
+	unsigned waiting = count_waiters(pool);
+	unsigned coming = count_slots(pool, true) * allowance(pool);
+
+	if (waiting == 0)
+		return;
+	if (count_slots(pool, false) == 0) {
+		pool->waiters->login = true;
+		slot_open(pool, pool->waiters->dest);
+		return;
+	}
+	/* Without a known limit the transports that are there may take more yet. */
+	if (pool->limit == 0)
+		return;
+	while (coming < waiting && may_add(pool)) {
+		slot_open(pool, pool->waiters->dest);
+		coming += allowance(pool);
+	}
+}
+
+/* A terminal beside a copy: worth a connection of its own, when that asks nobody. */
+static bool wants_lane(const struct pool *pool, const struct pool_waiter *w, const struct slot *s)
+{
+	return w->terminal && transport_busy_bulk(s->transport) &&
+	       (may_add(pool) || count_slots(pool, true) > 0);
+}
+
+static void on_serve(void *ctx)
+{
+	struct pool *pool = ctx;
+	struct pool_waiter *w, *next;
+
+	for (w = pool->waiters; w != NULL; w = next) {
+		struct slot *s = choose(pool, w);
+
+		next = w->next;
+		if (s == NULL)
+			break; /* those behind wait their turn */
+		if (wants_lane(pool, w, s)) {
+			if (count_slots(pool, true) == 0)
+				slot_open(pool, w->dest);
+			continue;
+		}
+		grant(s, w);
+	}
+	for (struct slot *s = pool->slots; s != NULL; s = s->next)
+		slot_keep_warm(s);
+	open_more(pool);
+	pools_drop_if_empty(pool);
+}
+
+void pool_touch(struct pool *pool)
+{
+	defer_post(pool->pools->env.defer, &pool->serve);
+}
+
+void pool_fail_waiters(struct pool *pool, bool (*test)(const struct pool_waiter *, const void *),
+		       const void *arg, const struct cause *why, bool handover)
+{
+	struct pool_waiter **link = &pool->waiters;
+	struct pool_waiter *failed = NULL;
+
+	/* Apart first: a failing session may come back as a new waiter. */
+	while (*link != NULL) {
+		struct pool_waiter *w = *link;
+
+		if (test != NULL && !test(w, arg)) {
+			link = &w->next;
+			continue;
+		}
+		*link = w->next;
+		w->next = failed;
+		failed = w;
+	}
+	while (failed != NULL) {
+		struct pool_waiter *w = failed;
+
+		failed = w->next;
+		w->events->failed(w->ctx, why, handover);
+		free_waiter(w);
+	}
+}
+
+static struct pool *find_or_create(struct pools *p, const struct destination *dest)
+{
+	struct pool *pool;
+
+	for (pool = p->list; pool != NULL; pool = pool->next) {
+		if (strcmp(pool->key, dest->key) == 0)
+			return pool;
+	}
+	pool = xcalloc(1, sizeof(*pool));
+	pool->pools = p;
+	pool->persist = -1;
+	memcpy(pool->key, dest->key, sizeof(pool->key));
+	defer_init(&pool->serve, on_serve, pool);
+	pool->next = p->list;
+	p->list = pool;
+	return pool;
+}
+
+/* Keepalive and hold are not part of the key: the most careful of all requests decides. */
+static void take_settings(struct pool *pool, const struct destination *dest)
+{
+	if (dest->alive_interval > 0 &&
+	    (pool->alive_interval == 0 || dest->alive_interval < pool->alive_interval)) {
+		pool->alive_interval = dest->alive_interval;
+		pool->alive_count = dest->alive_count;
+	}
+	if (dest->persist >= 0)
+		pool->persist = dest->persist;
+}
+
+static bool any_ready(const struct pool *pool)
+{
+	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (s->ready && !s->draining)
+			return true;
+	}
+	return false;
+}
+
+struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
+			      const struct pool_events *events, void *ctx)
+{
+	struct pool *pool = find_or_create(p, want->dest);
+	struct pool_waiter *w = xcalloc(1, sizeof(*w));
+	struct pool_waiter **link = &pool->waiters;
+
+	w->pool = pool;
+	w->dest = destination_ref(want->dest);
+	w->events = events;
+	w->ctx = ctx;
+	w->env = want->env;
+	w->terminal = want->terminal;
+	w->can_ask = want->can_ask;
+	w->login = !any_ready(pool);
+	while (!want->front && *link != NULL)
+		link = &(*link)->next;
+	w->next = *link;
+	*link = w;
+	take_settings(pool, want->dest);
+	pool_touch(pool);
+	return w;
+}
+
+void pool_leave(struct pool_waiter *w)
+{
+	struct pool *pool = w->pool;
+
+	unlink_waiter(w);
+	slot_waiter_gone(pool, w);
+	free_waiter(w);
+	pool_touch(pool);
+}
+
+void pool_answer(struct pool_waiter *w, char *const *answers, const char *reason)
+{
+	slot_answer(w, answers, reason);
+}

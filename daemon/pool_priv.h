@@ -1,0 +1,87 @@
+/* What pools.c (registry, listing, time), pool.c (who waits, who is served) and pool_slot.c (one
+ * transport of a pool and its login) share. Nobody else includes this. */
+#ifndef HAWSER_DAEMON_POOL_PRIV_H
+#define HAWSER_DAEMON_POOL_PRIV_H
+
+#include "daemon/app.h"
+#include "daemon/channel.h"
+#include "daemon/pool.h"
+#include "daemon/transport.h"
+
+/* One transport's place in a pool. */
+struct slot {
+	struct slot *next;
+	struct pool *pool;
+	struct transport *transport;
+	struct destination *dest; /* of the waiter that it was opened for: BatchMode and the like */
+	bool ready;
+	bool draining;		     /* gets no new session; closed when the last has ended */
+	bool warm_blocked;	     /* no warm channel until something changes */
+	uint64_t idle_since;	     /* loop ms; 0 = in use */
+	struct proto_prompt *prompt; /* open question, a copy */
+	struct pool_waiter *asked;   /* who was asked, NULL = nobody could be yet */
+};
+
+struct pool_waiter {
+	struct pool_waiter *next;
+	struct pool *pool;
+	struct destination *dest;
+	const struct pool_events *events;
+	void *ctx;
+	char *const *env;
+	bool terminal, can_ask;
+	bool login; /* its arrival opened a transport, or it waited for one to become ready */
+};
+
+struct pool {
+	struct pool *next;
+	struct pools *pools;
+	char key[65];
+	struct slot *slots;
+	struct pool_waiter *waiters; /* in order of service */
+	struct defer serve;
+	struct login_hint hint;
+	unsigned limit;		/* sessions per transport, learnt; 0 = unknown */
+	unsigned confirmed;	/* most that were open at once on one transport */
+	bool prompted;		/* a login needed a person: no further transport by ourselves */
+	uint64_t no_more_until; /* loop ms: a further transport failed to open */
+	unsigned alive_interval, alive_count; /* seconds, keepalives; the shortest asked for */
+	long persist;			      /* as destination.persist; the longest asked for */
+	char **warm_env;		      /* of the last request: what a warm channel carries */
+};
+
+struct pools {
+	struct app *app;
+	struct transport_env env;
+	struct pool *list;
+	uv_timer_t tick;
+	bool destroyed;	    /* goes when the last slot has */
+	uint64_t last_tick; /* loop ms */
+};
+
+/* pools.c */
+/* Recomputes when time has something to do: keepalives, idle transports. */
+void pools_schedule(struct pools *p);
+/* Frees a pool without slots and waiters. */
+void pools_drop_if_empty(struct pool *pool);
+uint64_t pools_now(const struct pools *p); /* loop ms */
+
+/* pool.c */
+/* Serves waiters from the top of the loop, soon. */
+void pool_touch(struct pool *pool);
+/* Ends the waiters for which test() holds (all when NULL). */
+void pool_fail_waiters(struct pool *pool, bool (*test)(const struct pool_waiter *, const void *),
+		       const void *arg, const struct cause *why, bool handover);
+
+/* pool_slot.c */
+struct slot *slot_open(struct pool *pool, struct destination *dest);
+void slot_close(struct slot *s, const struct cause *why);
+/* Channels in use by sessions. */
+unsigned slot_sessions(const struct slot *s);
+/* Opens or gives up warm channels, as the session limit and the configuration allow. */
+void slot_keep_warm(struct slot *s);
+/* w leaves or is served: a question it was asked goes to the next who can be. */
+void slot_waiter_gone(struct pool *pool, struct pool_waiter *w);
+void slot_answer(struct pool_waiter *w, char *const *answers, const char *reason);
+
+#endif

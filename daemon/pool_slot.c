@@ -1,0 +1,265 @@
+/* One transport of a pool: its login and the login's questions, its warm channel, its end. */
+#include "daemon/pool_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/alloc.h"
+#include "protocol/log.h"
+
+/* After a further transport could not be opened, requests queue on those that are there. */
+#define NO_MORE_MS 30000
+/* Above this round trip a warm channel is opened beside the request, not after it has started: the
+ * next request would wait for it otherwise. Below, it would only take the server's time. */
+#define WARM_EARLY_MS 5.0
+
+static void free_prompt(struct slot *s)
+{
+	if (s->prompt == NULL)
+		return;
+	for (size_t i = 0; i < s->prompt->nfields; i++)
+		free(s->prompt->fields[i].text);
+	free(s->prompt->fields);
+	free(s->prompt->intro);
+	free(s->prompt);
+	s->prompt = NULL;
+	s->asked = NULL;
+}
+
+static struct proto_prompt *copy_prompt(const struct proto_prompt *p)
+{
+	struct proto_prompt *copy = xmemdup(p, sizeof(*p));
+
+	copy->intro = p->intro != NULL ? xstrdup(p->intro) : NULL;
+	copy->fields = xcalloc(p->nfields, sizeof(*p->fields));
+	for (size_t i = 0; i < p->nfields; i++) {
+		copy->fields[i].text = xstrdup(p->fields[i].text);
+		copy->fields[i].echo = p->fields[i].echo;
+	}
+	return copy;
+}
+
+/* Puts the open question to the first waiter that can be asked; to none: the login is told so. */
+static void ask_someone(struct slot *s)
+{
+	struct pool_waiter *w = s->pool->waiters;
+	bool batch = w != NULL;
+
+	for (; w != NULL; w = w->next) {
+		if (!w->dest->batch_mode)
+			batch = false;
+		if (w->can_ask && !w->dest->batch_mode)
+			break;
+	}
+	s->asked = w;
+	if (w != NULL) {
+		w->events->prompt(w->ctx, s->prompt);
+		return;
+	}
+	free_prompt(s);
+	transport_answer(s->transport, NULL,
+			 batch ? "BatchMode is on: nobody may be asked"
+			       : "no terminal and no SSH_ASKPASS: nobody could be asked");
+}
+
+static void on_prompt(void *ctx, const struct proto_prompt *p)
+{
+	struct slot *s = ctx;
+
+	s->pool->prompted = true;
+	free_prompt(s);
+	s->prompt = copy_prompt(p);
+	ask_someone(s);
+}
+
+void slot_answer(struct pool_waiter *w, char *const *answers, const char *reason)
+{
+	for (struct slot *s = w->pool->slots; s != NULL; s = s->next) {
+		if (s->prompt == NULL || s->asked != w)
+			continue;
+		free_prompt(s);
+		transport_answer(s->transport, answers, reason);
+		return;
+	}
+}
+
+void slot_waiter_gone(struct pool *pool, struct pool_waiter *w)
+{
+	for (struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (s->prompt != NULL && s->asked == w)
+			ask_someone(s);
+	}
+}
+
+/* The banner and the warnings belong to the client whose login it was. */
+static void tell_login(struct pool *pool, const struct login_result *r)
+{
+	struct pool_waiter *w = pool->waiters;
+
+	while (w != NULL && !w->login)
+		w = w->next;
+	if (w == NULL)
+		return;
+	if (r->banner != NULL)
+		w->events->notice(w->ctx, r->banner, true);
+	if (r->warnings != NULL)
+		w->events->notice(w->ctx, r->warnings, false);
+}
+
+static void on_ready(void *ctx, const struct login_result *r)
+{
+	struct slot *s = ctx;
+
+	s->ready = true;
+	s->idle_since = pools_now(s->pool->pools);
+	s->pool->hint = r->hint;
+	if (r->prompted)
+		s->pool->prompted = true;
+	free_prompt(s);
+	tell_login(s->pool, r);
+	pool_touch(s->pool);
+	pools_schedule(s->pool->pools);
+}
+
+static void learn(struct slot *s)
+{
+	struct pool *pool = s->pool;
+	unsigned confirmed = transport_confirmed(s->transport), live;
+	bool settling;
+
+	if (confirmed > pool->confirmed)
+		pool->confirmed = confirmed;
+	if (!transport_take_refusal(s->transport, &live, &settling))
+		return;
+	s->warm_blocked = true;
+	/* What was open at once before can't be above the limit. */
+	if (live >= pool->confirmed || (!settling && live > 0)) {
+		if (pool->limit != live)
+			log_info("%s: the server allows %u sessions on a connection",
+				 s->dest->label, live);
+		pool->limit = live;
+	}
+}
+
+unsigned slot_sessions(const struct slot *s)
+{
+	return transport_channels(s->transport) - channel_count_warm(s->transport);
+}
+
+static void on_changed(void *ctx)
+{
+	struct slot *s = ctx;
+	bool idle = slot_sessions(s) == 0;
+
+	learn(s);
+	if (s->draining && idle) {
+		struct cause why;
+
+		cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was closed on request",
+			  s->dest->label);
+		slot_close(s, &why);
+		return;
+	}
+	if (idle && s->idle_since == 0) {
+		s->idle_since = pools_now(s->pool->pools);
+		pools_schedule(s->pool->pools);
+	} else if (!idle) {
+		s->idle_since = 0;
+	}
+	pool_touch(s->pool);
+}
+
+void slot_keep_warm(struct slot *s)
+{
+	struct pool *pool = s->pool;
+	const struct config *config = &pool->pools->app->config;
+	struct transport_stats stats;
+	struct channel *warm;
+
+	if (!s->ready || s->draining || config->warm == 0)
+		return;
+	warm = channel_any_warm(s->transport);
+	if (warm != NULL) {
+		if (!channel_fits(warm, pool->warm_env))
+			channel_release(warm);
+		return;
+	}
+	if (s->warm_blocked && slot_sessions(s) == 0)
+		s->warm_blocked = false;
+	/* A place stays free near the limit: a warm channel must not stand in anyone's way. */
+	if (s->warm_blocked ||
+	    (pool->limit > 0 && transport_channels(s->transport) + 1 >= pool->limit))
+		return;
+	transport_stats(s->transport, &stats);
+	if (stats.rtt_ms < WARM_EARLY_MS && transport_starting(s->transport))
+		return;
+	channel_open(s->transport, pool->warm_env);
+}
+
+static bool same_batch(const struct pool_waiter *w, const void *arg)
+{
+	const struct destination *dest = arg;
+
+	return w->dest->batch_mode == dest->batch_mode;
+}
+
+/* A login failed. Those who asked for the same fail with it; a waiter that may be asked where this
+ * login might not ask gets a login of its own. */
+static void login_failed(struct slot *s, const struct cause *why, bool handover)
+{
+	struct pool *pool = s->pool;
+	bool asked_nobody =
+		s->dest->batch_mode && (why->cls == CAUSE_AUTH || why->cls == CAUSE_PROMPT ||
+					why->cls == CAUSE_HOSTKEY_UNKNOWN);
+
+	if (pool->slots != NULL) {
+		pool->no_more_until = pools_now(pool->pools) + NO_MORE_MS;
+		return;
+	}
+	pool_fail_waiters(pool, asked_nobody ? same_batch : NULL, s->dest, why, handover);
+}
+
+static void on_ended(void *ctx, const struct cause *why, bool handover)
+{
+	struct slot *s = ctx;
+	struct pool *pool = s->pool;
+	struct slot **link = &pool->slots;
+
+	while (*link != s)
+		link = &(*link)->next;
+	*link = s->next;
+	free_prompt(s);
+	if (!s->ready)
+		login_failed(s, why, handover);
+	destination_unref(s->dest);
+	free(s);
+	pool_touch(pool); /* also frees the pool when nothing is left */
+	pools_schedule(pool->pools);
+}
+
+static const struct transport_events slot_events = {
+	.ready = on_ready,
+	.prompt = on_prompt,
+	.changed = on_changed,
+	.ended = on_ended,
+};
+
+struct slot *slot_open(struct pool *pool, struct destination *dest)
+{
+	struct slot *s = xcalloc(1, sizeof(*s));
+	struct slot **link = &pool->slots;
+
+	s->pool = pool;
+	s->dest = destination_ref(dest);
+	s->transport = transport_open(&pool->pools->env, dest, &pool->hint, &slot_events, s);
+	while (*link != NULL)
+		link = &(*link)->next;
+	*link = s;
+	return s;
+}
+
+void slot_close(struct slot *s, const struct cause *why)
+{
+	s->draining = true;
+	transport_close(s->transport, why);
+}

@@ -1,0 +1,265 @@
+/* The registry of pools: listing, closing, and the one timer for keepalives and idle transports. */
+#include "daemon/pool_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/alloc.h"
+#include "protocol/log.h"
+
+/* A further transport of a pool, opened for a rush, is held no longer than this. */
+#define EXTRA_HOLD_MS 30000
+
+uint64_t pools_now(const struct pools *p)
+{
+	return uv_now(p->app->loop);
+}
+
+struct pools *pools_create(struct app *app)
+{
+	struct pools *p = xcalloc(1, sizeof(*p));
+
+	p->app = app;
+	p->env.loop = app->loop;
+	p->env.workers = app->workers;
+	p->env.defer = defer_queue_create(app->loop);
+	uv_timer_init(app->loop, &p->tick);
+	p->tick.data = p;
+	return p;
+}
+
+struct defer_queue *pools_defer(struct pools *p)
+{
+	return p->env.defer;
+}
+
+static void on_tick_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void finish_destroy(struct pools *p)
+{
+	if (!p->destroyed || p->list != NULL)
+		return;
+	defer_queue_destroy(p->env.defer);
+	uv_close((uv_handle_t *)&p->tick, on_tick_closed);
+}
+
+void pools_destroy(struct pools *p)
+{
+	struct cause why;
+
+	if (p == NULL)
+		return;
+	p->destroyed = true;
+	cause_set(&why, CAUSE_DAEMON_STOPPED, "hawserd was stopped");
+	cause_hint(&why, "run the command again: it starts a new daemon");
+	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		pool_fail_waiters(pool, NULL, NULL, &why, false);
+		for (struct slot *s = pool->slots; s != NULL; s = s->next)
+			slot_close(s, &why);
+		pool_touch(pool);
+	}
+	finish_destroy(p);
+}
+
+void pools_drop_if_empty(struct pool *pool)
+{
+	struct pools *p = pool->pools;
+	struct pool **link = &p->list;
+
+	if (pool->slots != NULL || pool->waiters != NULL)
+		return;
+	while (*link != pool)
+		link = &(*link)->next;
+	*link = pool->next;
+	defer_cancel(&pool->serve);
+	strv_free(pool->warm_env);
+	free(pool);
+	app_sessions(p->app, 0);
+	finish_destroy(p);
+}
+
+static uint64_t keepalive_ms(const struct pool *pool)
+{
+	unsigned s = pool->alive_interval > 0 ? pool->alive_interval
+					      : pool->pools->app->config.keepalive_s;
+
+	return (uint64_t)s * 1000;
+}
+
+static unsigned keepalive_count(const struct pool *pool)
+{
+	return pool->alive_interval > 0 ? pool->alive_count
+					: pool->pools->app->config.keepalive_count;
+}
+
+/* How long the slot may stay idle; UINT64_MAX = for ever. */
+static uint64_t hold_ms(const struct slot *s)
+{
+	const struct pool *pool = s->pool;
+	uint64_t hold = (uint64_t)pool->pools->app->config.hold_s * 1000;
+
+	if (pool->persist == 0)
+		hold = UINT64_MAX;
+	else if (pool->persist > 0)
+		hold = (uint64_t)pool->persist * 1000;
+	if (s != pool->slots && hold > EXTRA_HOLD_MS)
+		hold = EXTRA_HOLD_MS;
+	return hold;
+}
+
+/* The times of all keepalives of one interval fall together, so that a hundred held transports wake
+ * the daemon once. */
+static uint64_t next_keepalive(uint64_t now, uint64_t interval)
+{
+	return (now / interval + 1) * interval;
+}
+
+static void on_tick(uv_timer_t *timer);
+
+void pools_schedule(struct pools *p)
+{
+	uint64_t now = pools_now(p), next = UINT64_MAX;
+
+	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		uint64_t interval = keepalive_ms(pool);
+
+		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
+			uint64_t hold = hold_ms(s);
+
+			if (!s->ready || s->draining)
+				continue;
+			if (interval > 0 && next_keepalive(now, interval) < next)
+				next = next_keepalive(now, interval);
+			if (s->idle_since != 0 && hold != UINT64_MAX && s->idle_since + hold < next)
+				next = s->idle_since + hold;
+		}
+	}
+	if (next == UINT64_MAX) {
+		uv_timer_stop(&p->tick);
+		return;
+	}
+	uv_timer_start(&p->tick, on_tick, next > now ? next - now : 0, 0);
+}
+
+static void tick_slot(struct slot *s, uint64_t now, uint64_t last)
+{
+	struct pool *pool = s->pool;
+	uint64_t interval = keepalive_ms(pool), hold = hold_ms(s);
+	struct cause why;
+
+	if (!s->ready || s->draining)
+		return;
+	if (s->idle_since != 0 && hold != UINT64_MAX && now >= s->idle_since + hold) {
+		cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was idle for %u s",
+			  s->dest->label, (unsigned)((now - s->idle_since) / 1000));
+		slot_close(s, &why);
+		return;
+	}
+	if (interval > 0 && next_keepalive(last, interval) <= now)
+		transport_keepalive(s->transport, keepalive_count(pool));
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct pools *p = timer->data;
+	uint64_t now = pools_now(p), last = p->last_tick;
+
+	p->last_tick = now;
+	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		for (struct slot *s = pool->slots; s != NULL; s = s->next)
+			tick_slot(s, now, last);
+	}
+	pools_schedule(p);
+}
+
+static bool matches(const struct slot *s, const char *name)
+{
+	const struct destination *d = s->dest;
+
+	return name == NULL || strcmp(name, d->typed) == 0 || strcmp(name, d->hostname) == 0 ||
+	       strcmp(name, d->label) == 0;
+}
+
+static void describe(struct slot *s, struct pool_info *info)
+{
+	struct transport_stats stats;
+	uint64_t now = pools_now(s->pool->pools);
+
+	transport_stats(s->transport, &stats);
+	*info = (struct pool_info){
+		.id = transport_id(s->transport),
+		.label = s->dest->label,
+		.typed = s->dest->typed,
+		.state = s->draining && s->ready ? "draining" : stats.state,
+		.address = stats.address,
+		.sessions = slot_sessions(s),
+		.warm = channel_count_warm(s->transport),
+		.session_limit = s->pool->limit,
+		.age_s = stats.age_s,
+		.idle_s = s->idle_since != 0 ? (double)(now - s->idle_since) / 1e3 : 0,
+		.bytes_in = stats.bytes_in,
+		.bytes_out = stats.bytes_out,
+		.rtt_ms = stats.rtt_ms,
+		.server = stats.server,
+		.cipher = stats.cipher,
+		.kex = stats.kex,
+	};
+	for (const struct pool_waiter *w = s->pool->waiters; w != NULL; w = w->next)
+		info->queued++;
+}
+
+size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx)
+{
+	size_t n = 0;
+
+	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
+			struct pool_info info;
+
+			if (!matches(s, name))
+				continue;
+			describe(s, &info);
+			cb(ctx, &info);
+			n++;
+		}
+	}
+	return n;
+}
+
+size_t pools_close(struct pools *p, const char *name, bool force)
+{
+	struct cause why;
+	size_t n = 0;
+
+	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
+			if (!matches(s, name))
+				continue;
+			n++;
+			s->draining = true;
+			if (!force && slot_sessions(s) > 0)
+				continue;
+			cause_set(&why, CAUSE_CLOSED_BY_USER,
+				  "the connection to %s was closed on request", s->dest->label);
+			cause_hint(&why, "hawserctl close asked for it");
+			slot_close(s, &why);
+		}
+	}
+	return n;
+}
+
+size_t pools_held(const struct pools *p)
+{
+	size_t n = 0;
+
+	for (const struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		for (const struct slot *s = pool->slots; s != NULL; s = s->next)
+			n++;
+		for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next)
+			n++;
+	}
+	return n;
+}

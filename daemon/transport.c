@@ -1,0 +1,517 @@
+#include "daemon/transport_priv.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "protocol/alloc.h"
+#include "protocol/log.h"
+
+/* One dopoll reads 4 kB at most: 64 of them, 256 kB, is what one transport may take per turn of the
+ * loop before the others have theirs. */
+#define TURN_ROUNDS	8
+#define POLLS_PER_ROUND 8
+/* A channel that moved data so lately makes the connection a bulk one for now. */
+#define BULK_WINDOW_MS 1000
+/* sshd frees a closed session's place a moment after it has seen the CLOSE. */
+#define SETTLE_MS 100
+
+static const char *state_name(enum transport_state s)
+{
+	switch (s) {
+	case TRANSPORT_DIALLING:
+		return "dialling";
+	case TRANSPORT_LOGIN:
+		return "login";
+	case TRANSPORT_READY:
+		return "ready";
+	case TRANSPORT_CLOSED:
+		return "closed";
+	}
+	return "?";
+}
+
+static void set_state(struct transport *t, enum transport_state s)
+{
+	log_debug("%s transport %u: %s -> %s", t->dest->label, t->id, state_name(t->state),
+		  state_name(s));
+	t->state = s;
+}
+
+bool transport_session_dead(struct transport *t)
+{
+	return (ssh_get_status(t->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0 ||
+	       ssh_get_fd(t->session) == SSH_INVALID_SOCKET;
+}
+
+/* What libssh knows of a dead session, as a cause. */
+static void fail_by_session(struct transport *t)
+{
+	const char *said = ssh_get_error(t->session);
+	const char *host = t->dest->label;
+	struct cause why;
+
+	if (strstr(said, "SSH_MSG_DISCONNECT") != NULL) {
+		const char *words = strstr(said, "DISCONNECT: ");
+
+		cause_set(&why, CAUSE_PROTOCOL, "%s (%s) ended the connection and said: %s", host,
+			  t->peer, words != NULL ? words + strlen("DISCONNECT: ") : said);
+		cause_hint(&why, "the server's log has its reason");
+	} else if (strstr(said, "reset by peer") != NULL) {
+		cause_set(&why, CAUSE_RESET, "the connection to %s (%s) was reset", host, t->peer);
+		cause_hint(&why,
+			   "sshd was killed, the server restarted, or a firewall or NAT on the "
+			   "way dropped the connection: run the command again");
+	} else if (strstr(said, "disconnected") != NULL || said[0] == '\0') {
+		cause_set(&why, CAUSE_SERVER_CLOSED, "%s (%s) closed the connection", host,
+			  t->peer);
+		cause_hint(&why,
+			   "sshd ended it without a word (stopped, killed, or an idle limit): "
+			   "the server's log has its reason; run the command again");
+	} else {
+		cause_set(&why, CAUSE_PROTOCOL, "the connection to %s (%s) failed: %s", host,
+			  t->peer, said);
+		cause_hint(&why, "if it comes again: hawserd --log-level debug tells more");
+	}
+	transport_fail(t, &why);
+}
+
+void transport_fail(struct transport *t, const struct cause *why)
+{
+	if (t->why.cls != CAUSE_NONE)
+		return;
+	t->why = *why;
+	log_info("%s transport %u: ended (%s): %s", t->dest->label, t->id, cause_name(why->cls),
+		 why->text);
+	set_state(t, TRANSPORT_CLOSED);
+	defer_post(t->env->defer, &t->ending);
+}
+
+void transport_touch(struct transport *t)
+{
+	if (t->state == TRANSPORT_READY)
+		defer_post(t->env->defer, &t->progress);
+}
+
+/* Lets libssh read and write what the socket has room for. True: something moved. */
+static bool pump(struct transport *t)
+{
+	int n = 0;
+
+	while (n < POLLS_PER_ROUND && ssh_event_dopoll(t->event, 0) == SSH_OK)
+		n++;
+	return n > 0;
+}
+
+static bool has_terminal(const struct channel *c)
+{
+	return c->claimed && c->request->term != NULL;
+}
+
+static bool step_channels(struct transport *t)
+{
+	bool worked = false;
+
+	/* Terminals first: a keystroke does not wait behind a copy's chunk. */
+	for (int pass = t->terminals > 0 ? 0 : 1; pass < 2; pass++) {
+		for (struct channel *c = t->channels; c != NULL; c = c->next) {
+			if (t->terminals > 0 && has_terminal(c) != (pass == 0))
+				continue;
+			if (channel_step(c))
+				worked = true;
+			if (transport_session_dead(t))
+				return false;
+		}
+	}
+	return worked;
+}
+
+/* Frees the channels that are through. Returns whether there were any. */
+static bool sweep_channels(struct transport *t)
+{
+	struct channel **link = &t->channels;
+	bool any = false;
+
+	while (*link != NULL) {
+		struct channel *c = *link;
+
+		if (c->state != CHANNEL_DEAD || !c->released) {
+			link = &c->next;
+			continue;
+		}
+		*link = c->next;
+		channel_destroy(c);
+		any = true;
+	}
+	return any;
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events);
+
+static void update_mask(struct transport *t)
+{
+	int mask = UV_READABLE;
+
+	if (ssh_get_poll_flags(t->session) & SSH_WRITE_PENDING)
+		mask |= UV_WRITABLE;
+	if (mask == t->mask)
+		return;
+	t->mask = mask;
+	uv_poll_start(&t->poll, mask, on_poll);
+}
+
+static void note_answers(struct transport *t)
+{
+	if (!t->keepalive_pending || t->packets.in_packets == t->last_in_packets)
+		return;
+	t->keepalive_pending = false;
+	t->missed = 0;
+	t->last_in_packets = t->packets.in_packets;
+	transport_rtt_sample(t, (double)(uv_hrtime() - t->keepalive_ns) / 1e6);
+}
+
+static void turn(struct transport *t)
+{
+	bool more = true;
+
+	for (int round = 0; more && round < TURN_ROUNDS; round++) {
+		more = pump(t);
+		note_answers(t);
+		if (transport_session_dead(t) || t->state != TRANSPORT_READY)
+			break;
+		if (step_channels(t))
+			more = true;
+		if (transport_session_dead(t) || t->state != TRANSPORT_READY)
+			break;
+	}
+	if (t->state != TRANSPORT_READY)
+		return;
+	if (transport_session_dead(t)) {
+		fail_by_session(t);
+		return;
+	}
+	if (sweep_channels(t) && t->events != NULL)
+		t->events->changed(t->ctx);
+	if (t->state != TRANSPORT_READY)
+		return;
+	if (more)
+		transport_touch(t);
+	update_mask(t);
+}
+
+static void on_progress(void *ctx)
+{
+	struct transport *t = ctx;
+
+	if (t->state == TRANSPORT_READY)
+		turn(t);
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+	struct transport *t = hw_container_of(handle, struct transport, poll);
+	int one = 1;
+
+	(void)status; /* an error shows in libssh's own read */
+	(void)events;
+	if (t->state != TRANSPORT_READY)
+		return;
+	/* sshd's Nagle waits for our delayed ACK otherwise: 40 ms on a fresh connection, and
+	 * uploads through a jump at a fifth of their speed. Not sticky, so at every event. */
+	if (t->peer[0] != '\0')
+		setsockopt(t->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+	turn(t);
+}
+
+static void become_ready(struct transport *t, struct login_result *r)
+{
+	const char *text;
+
+	t->session = r->session;
+	t->hint = r->hint;
+	t->event = ssh_event_new();
+	ssh_set_blocking(t->session, 0);
+	ssh_set_counters(t->session, NULL, &t->packets);
+	ssh_event_add_session(t->event, t->session);
+	uv_poll_init(t->env->loop, &t->poll, t->fd);
+	t->polling = true;
+	t->ready_ms = uv_now(t->env->loop);
+	text = ssh_get_serverbanner(t->session);
+	snprintf(t->server, sizeof(t->server), "%s", text != NULL ? text : "");
+	text = ssh_get_cipher_in(t->session);
+	snprintf(t->cipher, sizeof(t->cipher), "%s", text != NULL ? text : "");
+	text = ssh_get_kex_algo(t->session);
+	snprintf(t->kex, sizeof(t->kex), "%s", text != NULL ? text : "");
+	set_state(t, TRANSPORT_READY);
+	log_info("%s transport %u: ready (%s, key exchange %u ms, authentication %u ms)",
+		 t->dest->label, t->id, t->peer, r->kex_ms, r->auth_ms);
+	transport_touch(t);
+	t->events->ready(t->ctx, r);
+}
+
+static void on_login_done(void *ctx, struct login_result *r)
+{
+	struct transport *t = ctx;
+
+	t->login = NULL;
+	if (r->session == NULL) {
+		t->handover = r->handover;
+		transport_fail(t, &r->why);
+		return;
+	}
+	become_ready(t, r);
+}
+
+static void on_login_prompt(void *ctx, const struct proto_prompt *p)
+{
+	struct transport *t = ctx;
+
+	t->events->prompt(t->ctx, p);
+}
+
+static void on_login_phase(void *ctx, const char *phase)
+{
+	struct transport *t = ctx;
+
+	log_debug("%s transport %u: %s", t->dest->label, t->id, phase);
+}
+
+static const struct login_events login_events = {
+	.prompt = on_login_prompt,
+	.phase = on_login_phase,
+	.done = on_login_done,
+};
+
+static void on_dialled(void *ctx, int fd, const char *peer, const struct cause *why)
+{
+	struct transport *t = ctx;
+	struct login_params params = {.dest = t->dest, .fd = fd, .hint = t->hint};
+
+	t->dial = NULL;
+	if (fd < 0) {
+		transport_fail(t, why);
+		return;
+	}
+	t->fd = fd;
+	snprintf(t->peer, sizeof(t->peer), "%s", peer);
+	snprintf(params.peer, sizeof(params.peer), "%s", peer);
+	if (t->dest->connect_timeout > 0)
+		params.timeout_ms = t->dest->connect_timeout * 1000;
+	set_state(t, TRANSPORT_LOGIN);
+	t->login = login_start(t->env->workers, &params, &login_events, t);
+}
+
+static void free_transport(struct transport *t)
+{
+	if (t->fd >= 0)
+		close(t->fd);
+	destination_unref(t->dest);
+	free(t);
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+	free_transport(hw_container_of(handle, struct transport, poll));
+}
+
+static void end_session(struct transport *t)
+{
+	int fd;
+
+	if (t->session == NULL)
+		return;
+	ssh_event_remove_session(t->event, t->session);
+	ssh_event_free(t->event);
+	/* libssh closes its descriptor on every error path and on none else. */
+	fd = ssh_get_fd(t->session);
+	if (!transport_session_dead(t))
+		ssh_disconnect(t->session);
+	else
+		fd = SSH_INVALID_SOCKET;
+	ssh_free(t->session);
+	if (fd != SSH_INVALID_SOCKET)
+		close(fd);
+	t->session = NULL;
+}
+
+/* Runs from the top of the loop: nothing of this transport is on the stack. */
+static void on_ending(void *ctx)
+{
+	struct transport *t = ctx;
+	struct channel *c = t->channels;
+
+	defer_cancel(&t->progress);
+	dial_cancel(t->dial);
+	if (t->login != NULL)
+		login_cancel(t->login);
+	t->dial = NULL;
+	t->login = NULL;
+	t->channels = NULL;
+	while (c != NULL) {
+		struct channel *next = c->next;
+
+		channel_lost(c, &t->why);
+		c = next;
+	}
+	end_session(t);
+	t->events->ended(t->ctx, &t->why, t->handover);
+	if (t->polling)
+		uv_close((uv_handle_t *)&t->poll, on_poll_closed);
+	else
+		free_transport(t);
+}
+
+struct transport *transport_open(const struct transport_env *env, struct destination *dest,
+				 const struct login_hint *hint,
+				 const struct transport_events *events, void *ctx)
+{
+	static unsigned last_id;
+	struct transport *t = xcalloc(1, sizeof(*t));
+
+	t->env = env;
+	t->dest = destination_ref(dest);
+	t->events = events;
+	t->ctx = ctx;
+	t->id = ++last_id;
+	t->fd = -1;
+	t->rtt_ms = -1;
+	if (hint != NULL)
+		t->hint = *hint;
+	defer_init(&t->progress, on_progress, t);
+	defer_init(&t->ending, on_ending, t);
+	t->dial = dial_start(env->loop, dest, on_dialled, t);
+	return t;
+}
+
+void transport_close(struct transport *t, const struct cause *why)
+{
+	transport_fail(t, why);
+}
+
+void transport_answer(struct transport *t, char *const *answers, const char *reason)
+{
+	if (t->login != NULL)
+		login_answer(t->login, answers, reason);
+}
+
+enum transport_state transport_state(const struct transport *t)
+{
+	return t->state;
+}
+
+unsigned transport_id(const struct transport *t)
+{
+	return t->id;
+}
+
+void transport_rtt_sample(struct transport *t, double ms)
+{
+	if (t->rtt_ms < 0 || ms < t->rtt_ms)
+		t->rtt_ms = ms;
+}
+
+void transport_stats(const struct transport *t, struct transport_stats *out)
+{
+	*out = (struct transport_stats){
+		.state = state_name(t->state),
+		.address = t->peer,
+		.server = t->server,
+		.cipher = t->cipher,
+		.kex = t->kex,
+		.age_s = t->ready_ms > 0 ? (double)(uv_now(t->env->loop) - t->ready_ms) / 1e3 : 0,
+		.rtt_ms = t->rtt_ms,
+		.bytes_in = t->packets.in_bytes,
+		.bytes_out = t->packets.out_bytes,
+	};
+}
+
+unsigned transport_channels(const struct transport *t)
+{
+	unsigned n = 0;
+
+	for (const struct channel *c = t->channels; c != NULL; c = c->next)
+		n += c->state != CHANNEL_DEAD;
+	return n;
+}
+
+bool transport_take_refusal(struct transport *t, unsigned *live, bool *settling)
+{
+	if (!t->refused)
+		return false;
+	t->refused = false;
+	*live = t->refused_at;
+	*settling = uv_now(t->env->loop) - t->last_close_ms < SETTLE_MS;
+	return true;
+}
+
+unsigned transport_confirmed(const struct transport *t)
+{
+	unsigned n = 0;
+
+	for (const struct channel *c = t->channels; c != NULL; c = c->next)
+		n += c->state != CHANNEL_DEAD && c->state != CHANNEL_OPENING;
+	return n;
+}
+
+bool transport_starting(const struct transport *t)
+{
+	for (const struct channel *c = t->channels; c != NULL; c = c->next) {
+		if (c->claimed && c->state < CHANNEL_RUNNING)
+			return true;
+	}
+	return false;
+}
+
+bool transport_busy_bulk(const struct transport *t)
+{
+	return t->last_bulk_ms != 0 && uv_now(t->env->loop) - t->last_bulk_ms < BULK_WINDOW_MS;
+}
+
+unsigned transport_terminals(const struct transport *t)
+{
+	return t->terminals;
+}
+
+/* libssh answers every second call without sending: the first sends, the next only takes note of
+ * the reply. The packet counter tells which it was. */
+static void send_keepalive(struct transport *t)
+{
+	uint64_t before = t->packets.out_packets;
+
+	for (int i = 0; i < 2 && t->packets.out_packets == before; i++)
+		ssh_send_keepalive(t->session);
+	t->keepalive_pending = t->packets.out_packets != before;
+	t->keepalive_ns = uv_hrtime();
+	t->last_in_packets = t->packets.in_packets;
+	transport_touch(t);
+}
+
+void transport_keepalive(struct transport *t, unsigned max_missed)
+{
+	struct cause why;
+
+	if (t->state != TRANSPORT_READY)
+		return;
+	note_answers(t);
+	if (t->keepalive_pending) {
+		if (++t->missed < max_missed)
+			return;
+		cause_set(&why, CAUSE_KEEPALIVE,
+			  "%s (%s) answered none of the last %u keepalives: the path is dead",
+			  t->dest->label, t->peer, t->missed);
+		cause_hint(&why,
+			   "check the network (sleep, VPN, NAT or firewall time-outs); the next "
+			   "command opens a new connection");
+		transport_fail(t, &why);
+		return;
+	}
+	if (t->packets.in_packets != t->last_in_packets)
+		t->last_in_packets = t->packets.in_packets;
+	else
+		send_keepalive(t);
+}

@@ -1,0 +1,80 @@
+/* One SSH connection to a destination, from the dial to its end. Owns the socket, the libssh
+ * session and the channels on it. Upward it speaks through transport_events, always from the top of
+ * the loop. new -> dialling -> login -> ready -> closed; a closed transport frees itself. */
+#ifndef HAWSER_DAEMON_TRANSPORT_H
+#define HAWSER_DAEMON_TRANSPORT_H
+
+#include <uv.h>
+#include "daemon/cause.h"
+#include "daemon/defer.h"
+#include "daemon/destination.h"
+#include "daemon/login.h"
+#include "daemon/worker.h"
+
+enum transport_state {
+	TRANSPORT_DIALLING,
+	TRANSPORT_LOGIN, /* key exchange, host key, authentication: on a worker thread */
+	TRANSPORT_READY,
+	TRANSPORT_CLOSED,
+};
+
+struct transport;
+
+struct transport_events {
+	/* Authenticated: channels may be opened. r: warnings, banner, hint; valid during the call.
+	 */
+	void (*ready)(void *ctx, const struct login_result *r);
+	/* A question of the login, to be answered by transport_answer(). */
+	void (*prompt)(void *ctx, const struct proto_prompt *p);
+	/* A channel was opened, closed, or refused: what the transport can take has changed. */
+	void (*changed)(void *ctx);
+	/* The end; the pointer is void after the call. handover: see login.h. All channels have had
+	 * their end event before. */
+	void (*ended)(void *ctx, const struct cause *why, bool handover);
+};
+
+/* What a transport needs from the daemon; borrowed for its life. */
+struct transport_env {
+	uv_loop_t *loop;
+	struct worker_pool *workers;
+	struct defer_queue *defer;
+};
+
+struct transport_stats {
+	const char *state, *address, *server, *cipher, *kex; /* borrowed, never NULL */
+	double age_s;					     /* since it became ready */
+	double rtt_ms; /* the smallest seen, < 0 = none measured yet */
+	uint64_t bytes_in, bytes_out;
+};
+
+struct transport *transport_open(const struct transport_env *env, struct destination *dest,
+				 const struct login_hint *hint,
+				 const struct transport_events *events, void *ctx);
+/* Ends it from our side: channels get CHANNEL_LOST with why, then `ended` comes, from the top of
+ * the loop. Harmless when it is ending already. */
+void transport_close(struct transport *t, const struct cause *why);
+void transport_answer(struct transport *t, char *const *answers, const char *reason);
+
+enum transport_state transport_state(const struct transport *t);
+unsigned transport_id(const struct transport *t);
+void transport_stats(const struct transport *t, struct transport_stats *out);
+
+/* Channels that take a place in the server's session limit: open, opening or not yet closed. */
+unsigned transport_channels(const struct transport *t);
+/* The server refused a channel since the last call: true, with how many others were live then.
+ * *settling: one had been closed just before, which the server may not have counted yet. */
+bool transport_take_refusal(struct transport *t, unsigned *live, bool *settling);
+/* Channels that the server has confirmed. */
+unsigned transport_confirmed(const struct transport *t);
+/* A request was sent and is not yet answered. */
+bool transport_starting(const struct transport *t);
+/* A channel has moved more than a little data within the last second. */
+bool transport_busy_bulk(const struct transport *t);
+/* Channels with a terminal. */
+unsigned transport_terminals(const struct transport *t);
+
+/* Keepalive (ssh_config(5) ServerAliveInterval): sends one if nothing was received since the last
+ * call; after max_missed calls without an answer the transport ends with CAUSE_KEEPALIVE. */
+void transport_keepalive(struct transport *t, unsigned max_missed);
+
+#endif

@@ -1,0 +1,133 @@
+/* What transport*.c and channel*.c share. Nobody else includes this. */
+#ifndef HAWSER_DAEMON_TRANSPORT_PRIV_H
+#define HAWSER_DAEMON_TRANSPORT_PRIV_H
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h> /* ssh_send_keepalive(), a client call all the same */
+
+#include "daemon/channel.h"
+#include "daemon/dial.h"
+#include "daemon/transport.h"
+
+struct transport {
+	const struct transport_env *env;
+	struct destination *dest;
+	const struct transport_events *events;
+	void *ctx;
+	unsigned id;
+	enum transport_state state;
+	struct login_hint hint;
+
+	struct dial *dial;   /* while dialling */
+	struct login *login; /* while logging in */
+	char peer[64];
+
+	int fd; /* ours; libssh has a dup */
+	uv_poll_t poll;
+	bool polling; /* the handle is initialised */
+	int mask;     /* what it waits for */
+	ssh_session session;
+	ssh_event event;
+	struct ssh_counter_struct packets; /* raw counter: in_packets, out_packets, bytes */
+
+	struct channel *channels; /* list, oldest first */
+	unsigned terminals;	  /* channels with a terminal that run */
+	bool refused;		  /* an open was refused, not yet told to the pool */
+	unsigned refused_at;	  /* beside so many live channels */
+	uint64_t last_close_ms;	  /* when a channel was closed last */
+
+	struct defer progress; /* a turn is due */
+	struct defer ending;   /* `ended` is due */
+	bool handover;
+	struct cause why; /* of the end; CAUSE_NONE while alive */
+
+	uint64_t ready_ms; /* loop time */
+	uint64_t last_bulk_ms;
+	double rtt_ms; /* smallest seen; < 0 none */
+	uint64_t last_in_packets;
+	unsigned missed;
+	bool keepalive_pending;
+	uint64_t keepalive_ns; /* when the pending one was sent */
+	char server[128], cipher[64], kex[64];
+};
+
+enum channel_state {
+	CHANNEL_OPENING,
+	CHANNEL_PREPARING, /* environment of a warm or claimed channel, one at a time */
+	CHANNEL_IDLE,	   /* open, prepared, unclaimed */
+	CHANNEL_TERMINAL,  /* pty-req under way */
+	CHANNEL_STARTING,  /* shell, exec or subsystem under way: sent */
+	CHANNEL_RUNNING,
+	CHANNEL_CLOSING, /* our CLOSE is on its way out, or waits for libssh to take it */
+	CHANNEL_DEAD,	 /* transport gone; waits for its release */
+};
+
+struct channel {
+	struct channel *next;
+	struct transport *t;
+	ssh_channel ssh;
+	struct ssh_channel_callbacks_struct callbacks;
+	enum channel_state state;
+
+	char **env; /* owned; what is set or to be set on this channel */
+	size_t env_done;
+
+	bool claimed, released, ended;
+	const struct channel_request *request;
+	const struct channel_events *events;
+	void *ctx;
+
+	bool sent;
+	bool remote_closed;
+	bool has_status;
+	uint32_t status;
+	char signal[32];
+
+	bool paused;	 /* data() said no: the rest waits in libssh */
+	bool want_drain; /* channel_resume() was called */
+	bool growing;	 /* within the call that grows the window: no backlog may arise */
+	bool tty_refused;
+	bool close_sent;
+	bool touched;
+	bool eof_due, eof_sent;
+	bool resize_due;
+	struct proto_winsize size;
+	char pending_signals[4][16];
+	size_t npending_signals;
+
+	/* receive window (channel_flow.c) */
+	uint64_t received;   /* bytes of output in all */
+	uint64_t sent_bytes; /* bytes of input in all */
+	uint64_t grant_mark; /* `received` when the window was last granted */
+	uint64_t grant_ns;
+	uint32_t window;    /* bytes granted; 0 = libssh manages it by itself */
+	uint64_t opened_ns; /* when OPEN was sent */
+	bool quiet_open;    /* nothing else was under way then: a fair round-trip sample */
+};
+
+/* Ends a transport because of what libssh or the socket said; first cause wins. */
+void transport_fail(struct transport *t, const struct cause *why);
+/* Asks for a turn (pump, channels, poll mask) from the top of the loop. */
+void transport_touch(struct transport *t);
+/* True when libssh's session is dead: to be asked after every call, for calls on a dead session may
+ * return SSH_AGAIN for ever. */
+bool transport_session_dead(struct transport *t);
+/* A round trip was measured. */
+void transport_rtt_sample(struct transport *t, double ms);
+
+/* One step of a channel's state machine. True: libssh was called, output may wait to be flushed. */
+bool channel_step(struct channel *c);
+/* The transport died: every channel ends with CHANNEL_LOST. */
+void channel_lost(struct channel *c, const struct cause *why);
+void channel_destroy(struct channel *c);
+/* Moved enough, just now, to count as a bulk copy. */
+void channel_note_bulk(struct channel *c, uint64_t total);
+/* Grants a first window fit for a long path, before the request is sent (channel_flow.c). */
+void channel_flow_start(struct channel *c);
+/* Delivers what libssh holds back, and grows the receive window (channel_flow.c). */
+bool channel_flow(struct channel *c);
+/* No output waits in libssh. */
+bool channel_drained(struct channel *c);
+
+#endif

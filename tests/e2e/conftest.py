@@ -1,0 +1,131 @@
+"""Fixtures, failure logs, the list of allowed skips, and a deadline for every test."""
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from daemon import ORACLE, Box  # noqa: E402
+from sshd import Account, Keys  # noqa: E402
+from util import SLOW  # noqa: E402
+
+HERE = pathlib.Path(__file__).parent
+TEST_SECONDS = 150
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "oracle: holds for OpenSSH's ssh too (HAWSER=/usr/bin/ssh)")
+    config.addinivalue_line("markers", "core: the short list that also runs under clang")
+
+
+def pytest_collection_modifyitems(config, items):
+    """With HAWSER set to another client only what that client must do as well is run."""
+    if ORACLE:
+        kept = [i for i in items if i.get_closest_marker("oracle")]
+        config.hook.pytest_deselected(items=[i for i in items if i not in kept])
+        items[:] = kept
+
+
+# ---- one run ---------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def folder():
+    """A short path in /tmp (socket paths are limited to 107 bytes) that the account can enter."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="hw-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    if not os.environ.get("HAWSER_TEST_KEEP"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def keys(folder):
+    return Keys(folder / "keys")
+
+
+@pytest.fixture(scope="session")
+def account(folder):
+    made = Account(folder / "home")
+    yield made
+    made.close()
+
+
+# ---- one test --------------------------------------------------------------------------------
+_count = 0
+
+
+@pytest.fixture
+def bare(folder, keys, account):
+    """A world without servers and without a daemon."""
+    global _count
+    _count += 1
+    box = Box(folder / f"t{_count}", keys, account)
+    yield box
+    wrong = box.close()
+    assert not wrong, "\n".join(wrong)
+    if not os.environ.get("HAWSER_TEST_KEEP"):
+        box.remove()
+
+
+@pytest.fixture
+def cold(bare):
+    """One server, known as host "h"; no daemon: the first client starts it."""
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    bare.host("h", bare.sshd)
+    return bare
+
+
+@pytest.fixture
+def box(cold):
+    """One server, known as host "h", and a daemon that logs at debug level; nothing held yet."""
+    cold.start_daemon()
+    return cold
+
+
+@pytest.fixture
+def warm(box):
+    """As box, and the transport to "h" is held."""
+    if not ORACLE:
+        assert box.ok("h", "true") == ""
+    return box
+
+
+# ---- every test has a deadline, and its logs are shown when it fails ---------------------------
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    def late(_signal, _frame):
+        raise TimeoutError(f"the test ran for more than {TEST_SECONDS * SLOW:.0f} s")
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(int(TEST_SECONDS * SLOW))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _allowed_skips():
+    lines = (HERE / "allowed_skips.txt").read_text().splitlines()
+    return [line.split("\t")[0].strip() for line in lines if line.strip() and line[0] != "#"]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail"):
+        name = item.nodeid.rpartition("/")[2]
+        if not any(name.startswith(allowed) for allowed in _allowed_skips()):
+            report.outcome = "failed"
+            report.longrepr = f"{name} was skipped, and allowed_skips.txt does not name it: " \
+                              f"{report.longrepr}"
+    if report.failed:
+        box = getattr(item, "funcargs", {}).get("bare")
+        for title, text in box.logs() if box else ():
+            if text.strip():
+                report.sections.append((title, text))
