@@ -149,7 +149,7 @@ static struct reply *transports(void)
 	reply_bool(r, "odd", true);
 	reply_item(r);
 	reply_uint(r, "id", 12);
-	reply_str(r, "label", "a\"\\\n\x1b[2J\xff\xc3\xa9");
+	reply_str(r, "label", "a\"\\\n\x1b[2J\xff\x80\xc3\xa9\xed\xa0\x80");
 	return r;
 }
 
@@ -160,9 +160,11 @@ static void test_json(void **state)
 	(void)state;
 	char *text = printed(transports(), ctl_print_json);
 	assert_string_equal(
-		text, "{\"ok\": true, \"items\": [{\"id\": 7, \"label\": \"u@h:22\", "
-		      "\"age_s\": 192.5, \"bytes_in\": 2048, \"rtt_ms\": null, \"odd\": true}, "
-		      "{\"id\": 12, \"label\": \"a\\\"\\\\\\u000a\\u001b[2J\\ufffd\xc3\xa9\"}]}\n");
+		text,
+		"{\"ok\": true, \"items\": [{\"id\": 7, \"label\": \"u@h:22\", "
+		"\"age_s\": 192.5, \"bytes_in\": 2048, \"rtt_ms\": null, \"odd\": true}, "
+		"{\"id\": 12, \"label\": "
+		"\"a\\\"\\\\\\u000a\\u001b[2J\\ufffd\\ufffd\xc3\xa9\\ufffd\\ufffd\\ufffd\"}]}\n");
 	free(text);
 	text = printed(none, ctl_print_json);
 	assert_string_equal(text, "{\"ok\": true, \"items\": []}\n");
