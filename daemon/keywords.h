@@ -1,5 +1,5 @@
 /* Every keyword that `ssh -G` prints and what hawser makes of it: the one table.
- * docs/compatibility.md is made from it (tests/docs/compatibility.py), and a test compares it with
+ * docs/compatibility.md is made from it (tests/docs/compatibility.c), and a test compares it with
  * the installed ssh. */
 #ifndef HAWSER_DAEMON_KEYWORDS_H
 #define HAWSER_DAEMON_KEYWORDS_H

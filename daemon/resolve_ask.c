@@ -1,7 +1,6 @@
 #include "daemon/resolve_ask.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -26,10 +25,11 @@ extern char **environ;
 struct resolve_ssh {
 	unsigned refs;
 	char *name;
-	pthread_mutex_t lock; /* for all below; held while the defaults are asked for */
-	char *file;	      /* the program's path, or NULL while it was not found */
-	struct stat asked;    /* the program when it gave its defaults */
-	char *defaults;	      /* ssh -F none -G, or NULL */
+	pthread_mutex_t file_lock;
+	char *file; /* the program's path, or NULL while it was not found; by file_lock */
+	pthread_mutex_t defaults_lock; /* for the rest; held while ssh is asked for them */
+	struct stat asked;	       /* the program when it gave its defaults */
+	char *defaults;		       /* ssh -F none -G, or NULL */
 };
 
 /* One question: what stays the same between the runs that it may take. */
@@ -46,7 +46,8 @@ struct resolve_ssh *resolve_ssh_create(const char *name)
 
 	s->refs = 1;
 	s->name = xstrdup(name);
-	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->file_lock, NULL);
+	pthread_mutex_init(&s->defaults_lock, NULL);
 	return s;
 }
 
@@ -60,7 +61,8 @@ void resolve_ssh_unref(struct resolve_ssh *s)
 {
 	if (s == NULL || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->file_lock);
+	pthread_mutex_destroy(&s->defaults_lock);
 	free(s->name);
 	free(s->file);
 	free(s->defaults);
@@ -99,12 +101,27 @@ static char *find_program(const char *name)
 	return found;
 }
 
+/* The program's path, a copy on the heap; NULL: there is none. */
+static char *program_file(struct resolve_ssh *s)
+{
+	char *file;
+
+	pthread_mutex_lock(&s->file_lock);
+	if (s->file == NULL || access(s->file, X_OK) != 0) {
+		free(s->file);
+		s->file = find_program(s->name);
+	}
+	file = s->file != NULL ? xstrdup(s->file) : NULL;
+	pthread_mutex_unlock(&s->file_lock);
+	return file;
+}
+
 /* The lock is held. */
-static void ask_defaults(struct resolve_ssh *s)
+static void ask_defaults(struct resolve_ssh *s, const char *file)
 {
 	char *argv[] = {"ssh", "-F", "none", "-G", "--", "localhost", NULL};
 	struct resolve_output o;
-	int r = resolve_run(s->file, argv, environ, "/", -1, DEFAULTS_TIMEOUT_MS, &o);
+	int r = resolve_run(file, argv, environ, "/", -1, DEFAULTS_TIMEOUT_MS, &o);
 
 	free(s->defaults);
 	s->defaults = NULL;
@@ -112,39 +129,38 @@ static void ask_defaults(struct resolve_ssh *s)
 		s->defaults = o.out;
 		o.out = NULL;
 	} else {
-		log_warn("%s -F none -G gave no answer: all options count as chosen", s->file);
+		log_warn("%s -F none -G gave no answer: all options count as chosen", file);
 	}
 	resolve_output_finish(&o);
 }
 
-/* Copies of the program's path and its defaults (may be NULL). NULL: no program. */
-static char *ready_program(struct resolve_ssh *s, char **defaults)
+/* What ssh answers without any configuration, a copy on the heap; NULL: it gave no answer. Asked
+ * again when the program is another one. */
+static char *program_defaults(struct resolve_ssh *s, const char *file)
 {
 	struct stat st;
-	char *file;
+	char *defaults;
 
-	pthread_mutex_lock(&s->lock);
-	if (s->file == NULL || stat(s->file, &st) != 0) {
-		free(s->file);
-		s->file = find_program(s->name);
-	}
-	if (s->file != NULL && stat(s->file, &st) == 0 &&
+	pthread_mutex_lock(&s->defaults_lock);
+	if (stat(file, &st) == 0 &&
 	    (s->defaults == NULL || st.st_ino != s->asked.st_ino || st.st_dev != s->asked.st_dev ||
 	     st.st_ctim.tv_sec != s->asked.st_ctim.tv_sec ||
 	     st.st_ctim.tv_nsec != s->asked.st_ctim.tv_nsec)) {
 		s->asked = st;
-		ask_defaults(s);
+		ask_defaults(s, file);
 	}
-	file = s->file != NULL ? xstrdup(s->file) : NULL;
-	if (defaults != NULL)
-		*defaults = s->defaults != NULL ? xstrdup(s->defaults) : NULL;
-	pthread_mutex_unlock(&s->lock);
-	return file;
+	defaults = s->defaults != NULL ? xstrdup(s->defaults) : NULL;
+	pthread_mutex_unlock(&s->defaults_lock);
+	return defaults;
 }
 
 void resolve_ssh_prepare(struct resolve_ssh *s)
 {
-	free(ready_program(s, NULL));
+	char *file = program_file(s);
+
+	if (file != NULL)
+		free(program_defaults(s, file));
+	free(file);
 }
 
 /* One run. -G comes first, so that nothing in args can make ssh connect; what must win over args
@@ -306,7 +322,35 @@ static void set_fallback(struct destination *d, const char *phrase)
 		d->fallback = xstrdup(phrase);
 }
 
-static void ask_ssh(struct question *w, const char *defaults, struct resolve_answer *a)
+/* The defaults are wanted last, since on a fresh daemon they are being asked for meanwhile. */
+static void parse_answer(struct resolve_ssh *s, const struct question *w, const char *text,
+			 struct resolve_answer *a)
+{
+	char *defaults = program_defaults(s, w->file);
+	char *level = log_level(w, &a->files), *whole = with_level(text, level);
+
+	a->d = destination_parse(whole, defaults, w->q->host, &w->q->client, &a->why);
+	if (a->files.match_command)
+		set_fallback(a->d, "Match command is used");
+	free(whole);
+	free(level);
+	free(defaults);
+}
+
+/* Nothing that ssh would say about the caller's own descriptors can be known here. */
+static void parse_defaults(struct resolve_ssh *s, const struct question *w,
+			   struct resolve_answer *a)
+{
+	char *defaults = program_defaults(s, w->file);
+
+	a->d = destination_parse(defaults != NULL ? defaults : "", defaults, w->q->host,
+				 &w->q->client, &a->why);
+	a->files.unsettled = true;
+	set_fallback(a->d, "a file is named by a descriptor of the caller's");
+	free(defaults);
+}
+
+static void ask_ssh(struct resolve_ssh *s, struct question *w, struct resolve_answer *a)
 {
 	static char *const verbose[] = {"-vvv", NULL};
 	struct resolve_output o;
@@ -320,7 +364,6 @@ static void ask_ssh(struct question *w, const char *defaults, struct resolve_ans
 		resolve_output_finish(&o);
 		r = run(w, verbose, &o);
 	}
-	a->cancelled = r == HW_EAGAIN;
 	a->words = words_of(o.err);
 	if (r == HW_ESYS) {
 		cause_set(&a->why, CAUSE_CONFIG, "%s could not be started for %s: %s", w->file,
@@ -329,16 +372,9 @@ static void ask_ssh(struct question *w, const char *defaults, struct resolve_ans
 		explain(a, w->q, r, &o);
 	} else {
 		const char *cwd = w->q->client.cwd != NULL ? w->q->client.cwd : "/";
-		char *level, *text;
 
 		resolve_files_collect(&a->files, o.err, cwd, w->file, &since);
-		level = log_level(w, &a->files);
-		text = with_level(o.out, level);
-		a->d = destination_parse(text, defaults, w->q->host, &w->q->client, &a->why);
-		if (a->files.match_command)
-			set_fallback(a->d, "Match command is used");
-		free(level);
-		free(text);
+		parse_answer(s, w, o.out, a);
 	}
 	resolve_output_finish(&o);
 }
@@ -347,7 +383,7 @@ void resolve_ask(struct resolve_ssh *s, const struct resolve_query *q, int cance
 		 struct resolve_answer *a)
 {
 	struct question w = {.q = q, .cancel_fd = cancel_fd};
-	char *defaults = NULL, *file = ready_program(s, &defaults);
+	char *file = program_file(s);
 
 	memset(a, 0, sizeof(*a));
 	w.file = file;
@@ -356,14 +392,11 @@ void resolve_ask(struct resolve_ssh *s, const struct resolve_query *q, int cance
 			  "No OpenSSH client (%s) was found to read the configuration for %s",
 			  s->name, q->host);
 		cause_hint(&a->why, "Install openssh-client, or set `ssh` in hawser.conf");
-	} else if (names_descriptor(q->args) && defaults != NULL) {
-		a->d = destination_parse(defaults, defaults, q->host, &q->client, &a->why);
-		a->files.unsettled = true;
-		set_fallback(a->d, "a file is named by a descriptor of the caller's");
+	} else if (names_descriptor(q->args)) {
+		parse_defaults(s, &w, a);
 	} else {
-		ask_ssh(&w, defaults, a);
+		ask_ssh(s, &w, a);
 	}
-	free(defaults);
 	free(file);
 }
 

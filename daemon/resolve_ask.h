@@ -22,7 +22,6 @@ struct resolve_answer {
 	struct cause why;
 	char *words;		    /* what ssh said, or NULL */
 	struct resolve_files files; /* what d depends on */
-	bool cancelled;
 };
 
 /* Blocks until ssh has answered, 30 s have passed, or cancel_fd is readable.

@@ -26,7 +26,7 @@ struct session *session_start(struct app *app, struct session_request *request,
 	return s;
 }
 
-static void fake_session_free(struct session *s)
+void fake_session_forget(struct session *s)
 {
 	struct session **at = &fake_sessions.live;
 
@@ -62,7 +62,7 @@ void session_answer(struct session *s, const struct proto_answer *answer)
 void session_abort(struct session *s)
 {
 	fake_sessions.aborted++;
-	fake_session_free(s);
+	fake_session_forget(s);
 }
 
 void fake_session_exit(struct session *s, uint32_t status)
@@ -70,11 +70,11 @@ void fake_session_exit(struct session *s, uint32_t status)
 	const struct proto_exit m = {.has_status = true, .status = status, .ran = true};
 
 	s->events->done(s->ctx, &m);
-	fake_session_free(s);
+	fake_session_forget(s);
 }
 
 void fake_session_fall_back(struct session *s, const char *why)
 {
 	s->events->fallback(s->ctx, why);
-	fake_session_free(s);
+	fake_session_forget(s);
 }

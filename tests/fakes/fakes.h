@@ -31,6 +31,9 @@ void fake_session_exit(struct session *s, uint32_t status);
 /* Ends it by a fallback. */
 void fake_session_fall_back(struct session *s, const char *why);
 
+/* Frees it, as each of the above and session_abort() do. */
+void fake_session_forget(struct session *s);
+
 /* ---- fake_pool.c ---- */
 
 struct fake_pool {
