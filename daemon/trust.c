@@ -201,7 +201,7 @@ static bool remember_key(struct login *l, const struct shown_key *k)
 static int refuse_unknown(struct login *l, const struct shown_key *k, const char *reason)
 {
 	cause_set(&l->result.why, CAUSE_HOSTKEY_UNKNOWN,
-		  "%s: host key verification failed: %s host key %s is not known for %s, and %s",
+		  "%s: Host key verification failed: %s host key %s is not known for %s, and %s",
 		  l->where, k->short_type, k->fingerprint, k->name, reason);
 	cause_hint(
 		&l->result.why,
@@ -322,11 +322,11 @@ static int judge_changed(struct login *l, const struct shown_key *k,
 		free(old);
 		return go_on_warned(l);
 	}
-	cause_set(
-		&l->result.why, CAUSE_HOSTKEY_CHANGED,
-		"%s: REMOTE HOST IDENTIFICATION HAS CHANGED: the %s host key is now %s, but %s:%u "
-		"has %s; either somebody sits in between, or the server got a new key",
-		l->where, k->short_type, k->fingerprint, file, line, old);
+	cause_set(&l->result.why, CAUSE_HOSTKEY_CHANGED,
+		  "%s: Host key verification failed: REMOTE HOST IDENTIFICATION HAS CHANGED: the "
+		  "%s host key is now %s, but %s:%u "
+		  "has %s; either somebody sits in between, or the server got a new key",
+		  l->where, k->short_type, k->fingerprint, file, line, old);
 	cause_hint(&l->result.why,
 		   "ask the server's administrator; if the new key is right: ssh-keygen -f '%s' -R "
 		   "'%s'",
@@ -350,7 +350,8 @@ static int judge_revoked(struct login *l, const struct shown_key *k,
 		return go_on_warned(l);
 	}
 	cause_set(&l->result.why, CAUSE_HOSTKEY_REVOKED,
-		  "%s: the %s host key %s is marked as revoked in %s:%u: a stolen key may be used "
+		  "%s: Host key verification failed: the %s host key %s is marked as revoked in "
+		  "%s:%u: a stolen key may be used "
 		  "to impersonate this host",
 		  l->where, k->short_type, k->fingerprint, file, line);
 	cause_hint(&l->result.why,

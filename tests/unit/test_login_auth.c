@@ -272,7 +272,7 @@ static void a_refusal_tells_what_was_tried(void **state)
 	assert_false(c.ok);
 	assert_int_equal(c.why.cls, CAUSE_AUTH);
 	assert_contains(c.why.text, "testhost (127.0.0.1 port ");
-	assert_contains(c.why.text, "permission denied for root (the server accepts publickey)");
+	assert_contains(c.why.text, "Permission denied (publickey) for user root");
 	assert_contains(c.why.text, "/id_other (SHA256:");
 	assert_contains(c.why.text, "no agent");
 	assert_false(c.handover);
@@ -480,7 +480,7 @@ static void passwords_are_asked_for(void **state)
 	assert_false(c.ok);
 	assert_int_equal(c.prompts, 3);
 	assert_contains(c.why.text, "password refused 3 times");
-	assert_contains(c.why.text, "accepts publickey,password");
+	assert_contains(c.why.text, "Permission denied (publickey,password)");
 	login_case_finish(&c);
 
 	login_case_init(&c, &server, account, none);
