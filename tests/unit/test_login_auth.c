@@ -421,7 +421,7 @@ static void cancel_while_the_agent_waits(void **state)
 	/* The deadline holds as well. */
 	login_case_init(&c, &server, "root", none);
 	login_case_use_agent(&c, &server);
-	c.timeout_ms = 500;
+	c.auth_timeout_ms = 500;
 	login_case_run(&c);
 	assert_false(c.ok);
 	assert_int_equal(c.why.cls, CAUSE_LOGIN_TIMEOUT);
@@ -571,6 +571,17 @@ static void the_banner_comes_as_sent(void **state)
 	login_case_run(&c);
 	assert_logged_in(&c);
 	assert_string_equal(c.banner, "Be nice.\r\n\033[1mReally\n");
+	login_case_finish(&c);
+
+	/* As an event, it comes before the question that follows it. */
+	login_case_init(&c, &server, "root", encrypted);
+	c.want_notices = true;
+	c.answers[0] = SSHD_PASSPHRASE;
+	login_case_run(&c);
+	assert_logged_in(&c);
+	assert_string_equal(c.banner, "Be nice.\r\n\033[1mReally\n");
+	assert_int_equal(c.prompts_before_banner, 0);
+	assert_int_equal(c.prompts, 1);
 	login_case_finish(&c);
 }
 
