@@ -23,7 +23,9 @@ struct knownhosts_entry {
 	uint8_t *blob;	/* the public key, decoded */
 	size_t blob_len;
 	enum { KNOWNHOSTS_PLAIN, KNOWNHOSTS_MARK_CA, KNOWNHOSTS_MARK_REVOKED } marker;
-	bool global; /* from a GlobalKnownHostsFile */
+	bool global;  /* from a GlobalKnownHostsFile */
+	bool no_port; /* a line for the plain name, where the port is not 22: it can say yes (or
+			 revoked), but not that the key has changed */
 };
 
 struct knownhosts {
@@ -43,8 +45,9 @@ void knownhosts_finish(struct knownhosts *kh);
 
 /* The verdict on a key. *match (may be NULL) is set to the entry that decided: the matching line
  * for OK, the revoking one, or the first line with another key for CHANGED; borrowed. A key of a
- * type that is not listed while other types are listed is judged as OpenSSH judges it
- * (sshconnect.c, check_host_key). */
+ * type that is not listed while other types are listed is CHANGED, as for OpenSSH; the match is
+ * then a line with the same type if there is one. Where a @cert-authority line matches, a key that
+ * is not listed is CA_ONLY: ssh might have been shown a certificate. */
 enum knownhosts_state knownhosts_check(const struct knownhosts *kh, const char *key_type,
 				       const uint8_t *blob, size_t blob_len,
 				       const struct knownhosts_entry **match);
@@ -55,7 +58,8 @@ enum knownhosts_state knownhosts_check(const struct knownhosts *kh, const char *
 char *knownhosts_order_algorithms(const struct knownhosts *kh, const char *offered);
 
 /* Appends a line to file (made 0600 in a directory made 0700 if missing) in one write; hashed as
- * HashKnownHosts does (|1|salt|hash) when asked. why gets a sentence on failure (HW_ESYS). */
+ * HashKnownHosts does (|1|salt|hash) when asked. why gets a sentence on failure: HW_ESYS, or
+ * HW_EINVAL for a name that would be read back as something else. */
 int knownhosts_append(const char *file, const char *name, uint16_t port, bool hashed,
 		      const char *key_type, const uint8_t *blob, size_t blob_len, char *why,
 		      size_t why_size) HW_NODISCARD;

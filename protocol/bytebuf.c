@@ -28,8 +28,17 @@ size_t bytebuf_room(const struct bytebuf *b)
 	return b->max - bytebuf_len(b);
 }
 
+/* The next larger size. Up to twice the maximum is allocated: then a queue at its maximum whose
+ * bytes have reached the end of the memory always leaves half of it free in front. */
+static size_t grow(size_t cap, size_t max)
+{
+	size_t limit = max < SIZE_MAX / 2 ? max * 2 : SIZE_MAX;
+	return cap < limit / 2 ? cap * 2 : limit;
+}
+
 /* Makes cap - end >= len, by moving the bytes to the front where that frees at least half of the
- * memory (so that the moves stay cheap in the long run), else by growing. */
+ * memory, else by growing: so each byte is copied a few times at most, however the queue is used.
+ */
 static void make_room(struct bytebuf *b, size_t len)
 {
 	size_t used = bytebuf_len(b);
@@ -39,11 +48,9 @@ static void make_room(struct bytebuf *b, size_t len)
 		memmove(b->data, b->data + b->start, used);
 		explicit_bzero(b->data + used, b->end - used);
 	} else {
-		size_t cap = b->cap ? b->cap : BYTEBUF_FIRST_CAP;
-		while (cap - used < len && cap < b->max)
-			cap = cap < b->max / 2 ? cap * 2 : b->max;
-		if (cap < used + len) /* only when max is below the first size */
-			cap = used + len;
+		size_t cap = b->cap ? grow(b->cap, b->max) : BYTEBUF_FIRST_CAP;
+		while (cap - used < len)
+			cap = grow(cap, b->max);
 		/* Not realloc(): it would leave a copy behind. */
 		uint8_t *data = xmalloc(cap);
 		if (used)

@@ -1,6 +1,9 @@
-/* Log lines of a process: "hawserd: web1:22 transport 3: handshaking -> ready".
- * One sink (a file descriptor, or the journal's stderr with its <N> prefixes), one level that may
- * change while the process runs. Bytes that come from a peer are escaped. Thread-safe. */
+/* Log lines of a process, each by one write(2), in UTC:
+ * "2026-11-22T12:51:25.123Z hawserd: info: web1:22 transport 3: handshaking -> ready", or for the
+ * journal, which has time and level itself, "<6>hawserd: web1:22 transport 3: ...".
+ * One sink, one level that may change while the process runs. Control characters and bytes that are
+ * not UTF-8 are escaped, newlines too; long lines are cut, with "..." at the end. errno is kept.
+ * Thread-safe, but for log_init(), which comes before the threads. */
 #ifndef HAWSER_PROTOCOL_LOG_H
 #define HAWSER_PROTOCOL_LOG_H
 

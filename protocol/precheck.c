@@ -113,8 +113,7 @@ int precheck_payload(const uint8_t *payload, size_t len)
 		if (!read_head(payload + at, len - at, &h))
 			return HW_EPROTO;
 		at += h.head;
-		/* Each inner value takes at least a byte. */
-		if (h.body > len - at || h.inner > len - at)
+		if (h.body > len - at)
 			return HW_EPROTO;
 		at += h.body;
 		if (h.container) {

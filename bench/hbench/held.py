@@ -7,6 +7,7 @@ from .procs import wait_until
 
 KEEPALIVE = {"ServerAliveInterval": 5, "ServerAliveCountMax": 3}
 SETTLE_S = 2
+CPUCLOCK_SCHED = 2  # <linux/posix-timers.h>
 
 
 def _hosts(plan, count):
@@ -22,18 +23,21 @@ def _pss_kib(pid):
     return 0
 
 
-def _activity(pids):
-    """(CPU seconds, voluntary context switches) of all threads so far."""
-    cpu_ns = switches = 0
+def _cpu_seconds(pids):
+    """Of all threads, ended ones too: the process's own CPU clock, see clock_getcpuclockid(3)."""
+    return sum(time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) for pid in pids)
+
+
+def _switches(pids):
+    """Voluntary context switches so far, by thread."""
+    found = {}
     for pid in pids:
         for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/schedstat") as stat:
-                cpu_ns += int(stat.read().split()[0])
             with open(f"/proc/{pid}/task/{task}/status") as status:
                 for line in status:
                     if line.startswith("voluntary_ctxt_switches"):
-                        switches += int(line.split()[1])
-    return cpu_ns / 1e9, switches
+                        found[task] = int(line.split()[1])
+    return found
 
 
 def _measure_memory(client):
@@ -42,11 +46,11 @@ def _measure_memory(client):
 
 def _measure_idle(client, seconds):
     pids = client.holders()
-    cpu, switches = _activity(pids)
+    cpu, switches = _cpu_seconds(pids), _switches(pids)
     time.sleep(seconds)
-    cpu_after, switches_after = _activity(pids)
-    return {"idle-cpu": (cpu_after - cpu) * 1e3 / seconds,
-            "idle-wakeups": (switches_after - switches) / seconds}
+    cpu_after, switches_after = _cpu_seconds(pids), _switches(pids)
+    woken = sum(count - switches.get(task, 0) for task, count in switches_after.items())
+    return {"idle-cpu": (cpu_after - cpu) * 1e3 / seconds, "idle-wakeups": woken / seconds}
 
 
 def _established(hosts):

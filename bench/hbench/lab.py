@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -44,12 +45,23 @@ def listening(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def _make_directory():
+    """A directory that carries our process id, so that a later run knows it for stale; those of
+    runs that were killed outright go now."""
+    for entry in os.scandir(tempfile.gettempdir()):
+        found = re.fullmatch(r"hwbench-(\d+)-\w+", entry.name)
+        if found and not os.path.exists(f"/proc/{found.group(1)}") \
+                and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+            shutil.rmtree(entry.path, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"hwbench-{os.getpid()}-")
+
+
 class Lab:
     def __init__(self, build):
         if SSHD is None:
             raise BenchError("no sshd found: install openssh-server")
         self.tools = os.path.join(build, "bench")
-        self.directory = tempfile.mkdtemp(prefix="hwbench-")
+        self.directory = _make_directory()
         self.procs = Procs(os.path.join(self.directory, "log"))
         self.account = None
         self._serial = 0

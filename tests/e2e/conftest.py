@@ -26,8 +26,9 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """With HAWSER set to another client only what that client must do as well is run."""
     if ORACLE:
-        config.hook.pytest_deselected(items=[i for i in items if not i.get_closest_marker("oracle")])
-        items[:] = [i for i in items if i.get_closest_marker("oracle")]
+        kept = [i for i in items if i.get_closest_marker("oracle")]
+        config.hook.pytest_deselected(items=[i for i in items if i not in kept])
+        items[:] = kept
 
 
 # ---- one run ---------------------------------------------------------------------------------

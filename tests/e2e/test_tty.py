@@ -50,7 +50,8 @@ def test_size_is_passed(warm):
 def test_resize_is_passed(warm):
     """A resize (SIGWINCH) reaches the remote terminal and its program."""
     term = login(warm)
-    term.sendline("exec sh -c \"trap 'stty size' WINCH; echo arm''ed; while :; do sleep .05; done\"")
+    loop = "trap 'stty size' WINCH; echo arm''ed; while :; do sleep .05; done"
+    term.sendline(f'exec sh -c "{loop}"')
     term.expect_exact("armed")
     for rows, cols in ((40, 100), (12, 34), (50, 200)):
         term.setwinsize(rows, cols)
@@ -84,7 +85,7 @@ def test_quit_suspend_and_eof_are_bytes(warm):
     term.expect_exact("first")
     term.send("\x04")
     term.expect_exact("after-7")
-    term.sendline("stty -isig -icanon min 1; printf 'go\\n'; dd bs=1 count=2 2>/dev/null | od -An -tx1")
+    term.sendline("stty -isig -icanon min 1; printf 'go\\n'; dd bs=1 count=2 2>&- | od -An -tx1")
     term.expect_exact("go")
     term.send("\x1c\x1a")
     term.expect(r"1c 1a")

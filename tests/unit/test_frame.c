@@ -308,32 +308,40 @@ static void descriptors_follow_their_frame(void **state)
 	assert_int_equal(seen, HW_ARRAY_LEN(with));
 }
 
-/* A long frame with descriptors arrives in parts, the next one with some of its own behind it. */
-static void descriptors_of_long_frames(void **state)
+/* A frame with descriptors arrives in parts, and the next one, with some of its own, right behind
+ * it. */
+static void descriptors_of_split_frames(void **state)
 {
 	struct fixture *f = *state;
+	/* Shorter and longer than what one read takes. */
+	static const size_t sizes[] = {1, 100, 4096, 20000, 150000};
 	int out[PROTO_FDS_MAX];
 	size_t len, next_len;
-	uint8_t *frame = make_frame(20000, 'l', &len), *next = make_frame(4, 'n', &next_len);
+	uint8_t *next = make_frame(4, 'n', &next_len);
 
-	send_with_fds(f, frame, 3, 2); /* less than the header */
-	assert_int_equal(frame_recv(&f->reader, f->pair[ME]), HW_OK);
-	assert_none_yet(f);
-	send_all(f, frame + 3, len - 3);
-	send_with_fds(f, next, next_len, 3);
-	const uint8_t *payload;
-	size_t got;
-	while (frame_next(&f->reader, &payload, &got) == HW_EAGAIN)
-		assert_int_equal(frame_recv(&f->reader, f->pair[ME]), HW_OK);
-	assert_int_equal(got, len - PROTO_HEADER_SIZE);
-	size_t n = frame_take_fds(&f->reader, out);
-	assert_int_equal(n, 2);
-	while (n > 0)
-		close(out[--n]);
-	assert_int_equal(frame_recv(&f->reader, f->pair[ME]), HW_OK);
-	assert_payload(f, 4, 'n');
-	assert_int_equal(f->reader.nfds, 3); /* left untaken: teardown counts */
-	free(frame);
+	for (size_t i = 0; i < HW_ARRAY_LEN(sizes); i++) {
+		uint8_t *frame = make_frame(sizes[i], 'l', &len);
+		for (size_t cut = 3; cut <= 5 && cut < len; cut++) { /* around the header's end */
+			const uint8_t *payload;
+			size_t got;
+			send_with_fds(f, frame, cut, 2);
+			assert_int_equal(frame_recv(&f->reader, f->pair[ME]), HW_OK);
+			assert_none_yet(f);
+			send_all(f, frame + cut, len - cut);
+			send_with_fds(f, next, next_len, 3);
+			while (frame_next(&f->reader, &payload, &got) == HW_EAGAIN)
+				assert_int_equal(frame_recv(&f->reader, f->pair[ME]), HW_OK);
+			assert_int_equal(got, sizes[i]);
+			size_t n = frame_take_fds(&f->reader, out);
+			assert_int_equal(n, 2);
+			while (n > 0)
+				close(out[--n]);
+			assert_int_equal(frame_recv(&f->reader, f->pair[ME]), HW_OK);
+			assert_payload(f, 4, 'n');
+			assert_int_equal(f->reader.nfds, 3); /* left untaken */
+		}
+		free(frame);
+	}
 	free(next);
 }
 
@@ -470,7 +478,7 @@ int main(void)
 		T(system_errors),
 		T(descriptors),
 		T(descriptors_follow_their_frame),
-		T(descriptors_of_long_frames),
+		T(descriptors_of_split_frames),
 		T(untaken_are_closed),
 		T(too_many_descriptors),
 		T(descriptors_in_mid_frame),

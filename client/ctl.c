@@ -1,0 +1,289 @@
+#include "client/ctl.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "client/clock.h"
+#include "client/connect.h"
+#include "client/ctl_print.h"
+#include "client/ctl_reply.h"
+#include "protocol/encode.h"
+#include "protocol/frame.h"
+
+#define CTL_REQUEST 1u
+/* The daemon answers from memory; longer means that it is stuck. */
+#define CTL_REPLY_MS 10000
+/* Beyond the time that a stop may take to drain. */
+#define CTL_STOP_MORE_MS 5000
+
+static const char usage_text[] =
+	"usage: hawserctl [--json] list\n"
+	"       hawserctl [--json] status [HOST]\n"
+	"       hawserctl [--json] close HOST [--force]\n"
+	"       hawserctl [--json] stop [--now]\n"
+	"       hawserctl [--json] loglevel [error|warn|info|debug|trace]\n"
+	"       hawserctl --help | --version\n"
+	"\n"
+	"list      the transports that hawserd holds\n"
+	"status    all about the transports to HOST; without HOST, about hawserd\n"
+	"close     close the transports to HOST once their sessions have ended (--force: now)\n"
+	"stop      stop hawserd once the live sessions have ended, or their time is over\n"
+	"          (--now: at once)\n"
+	"loglevel  show or change how much hawserd logs\n";
+
+/* What the command line of each verb looks like. */
+static const struct verb {
+	const char *name;
+	size_t min, max;  /* words behind it */
+	const char *flag; /* its one option, which CONTROL carries without the dashes */
+	bool table;	  /* of transports */
+} verbs[] = {
+	{"list", 0, 0, NULL, true},	   {"status", 0, 1, NULL, false},
+	{"close", 1, 1, "--force", false}, {"stop", 0, 0, "--now", false},
+	{"loglevel", 0, 1, NULL, false},
+};
+
+void ctl_usage(int fd)
+{
+	dprintf(fd, "%s", usage_text);
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < HW_ARRAY_LEN(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+static bool wrong(const char *fmt, const char *word)
+{
+	fputs("hawserctl: ", stderr);
+	fprintf(stderr, fmt, word);
+	fputs("\n", stderr);
+	ctl_usage(STDERR_FILENO);
+	return false;
+}
+
+bool ctl_parse(struct ctl *c, int argc, char **argv)
+{
+	const struct verb *verb = NULL;
+	bool flag = false;
+
+	memset(c, 0, sizeof(*c));
+	for (int i = 1; i < argc; i++) {
+		const char *word = argv[i];
+
+		if (strcmp(word, "--json") == 0) {
+			c->json = true;
+		} else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+			c->help = true;
+		} else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+			c->version = true;
+		} else if (verb != NULL && verb->flag != NULL && strcmp(word, verb->flag) == 0) {
+			flag = true;
+		} else if (word[0] == '-') {
+			return wrong("unknown option %s", word);
+		} else if (verb == NULL) {
+			verb = find_verb(word);
+			if (verb == NULL)
+				return wrong("unknown command %s", word);
+		} else if (c->nargs == verb->max) {
+			return wrong("%s is one word too many", word);
+		} else {
+			c->args[c->nargs++] = word;
+		}
+	}
+	if (c->help || c->version)
+		return true;
+	if (verb == NULL)
+		return wrong("%s", "say what to do");
+	if (c->nargs < verb->min)
+		return wrong("%s needs the name of a host", verb->name);
+	if (flag)
+		c->args[c->nargs++] = verb->flag + 2;
+	c->verb = verb->name;
+	return true;
+}
+
+static bool wait_for(int sock, short events, int64_t deadline)
+{
+	struct pollfd p = {.fd = sock, .events = events};
+	int n;
+
+	do {
+		n = poll(&p, 1, clock_left(deadline));
+	} while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+static int send_control(int sock, const struct ctl *c, int64_t deadline)
+{
+	struct proto_control m = {.minor = PROTO_MINOR,
+				  .verb = (char *)(uintptr_t)c->verb,
+				  .args = (char **)(uintptr_t)c->args};
+	size_t len, at = 0, sent;
+	uint8_t *frame = proto_encode_control(CTL_REQUEST, &m, &len);
+
+	if (frame == NULL)
+		return HW_ETOOBIG;
+	int r = HW_OK;
+	while (at < len && r == HW_OK) {
+		r = frame_send(sock, frame + at, len - at, NULL, 0, &sent);
+		if (r == HW_OK)
+			at += sent;
+		else if (r == HW_EAGAIN)
+			r = wait_for(sock, POLLOUT, deadline) ? HW_OK : HW_ETIMEOUT;
+	}
+	free(frame);
+	return r;
+}
+
+/* The next message of the daemon that is a REPLY, or an ERROR as a failed one. */
+static int receive(int sock, struct frame_reader *in, int64_t deadline, struct ctl_reply *out)
+{
+	const uint8_t *payload;
+	struct proto_message m;
+	size_t len;
+	int r;
+
+	for (;;) {
+		r = frame_next(in, &payload, &len);
+		if (r == HW_EAGAIN) {
+			if (!wait_for(sock, POLLIN, deadline))
+				return HW_ETIMEOUT;
+			r = frame_recv(in, sock);
+			if (r < 0 && r != HW_EAGAIN)
+				return r;
+			continue;
+		}
+		if (r < 0 || (r = proto_parse(payload, len, &m)) < 0)
+			return r;
+		struct proto_error e;
+		bool done = true;
+		if (m.type == PROTO_REPLY) {
+			r = ctl_reply_decode(out, &m);
+		} else if (m.type == PROTO_ERROR) {
+			r = proto_decode_error(&m, &e);
+			if (r == HW_OK) {
+				out->error = e.text;
+				e.text = NULL;
+				proto_error_free(&e);
+			}
+		} else {
+			done = false;
+		}
+		proto_message_finish(&m);
+		if (done)
+			return r;
+	}
+}
+
+/* stop: the daemon has gone when it closes our connection. */
+static bool wait_for_end(int sock, struct frame_reader *in, const struct ctl_reply *r)
+{
+	const struct reply_value *drain = r->nitems > 0 ? ctl_reply_get(r, 0, "drain_ms") : NULL;
+	int64_t ms = drain != NULL && drain->kind == 'u' && drain->uint < 3600000
+			     ? (int64_t)drain->uint
+			     : 0;
+	int64_t deadline = clock_ms() + ms + CTL_STOP_MORE_MS;
+
+	while (wait_for(sock, POLLIN, deadline)) {
+		const uint8_t *payload;
+		size_t len;
+		int got = frame_recv(in, sock);
+		if (got == HW_EOF || got == HW_ESYS)
+			return true;
+		while (got == HW_OK && frame_next(in, &payload, &len) == HW_OK)
+			;
+	}
+	return false;
+}
+
+static void print(const struct ctl *c, const struct ctl_reply *r)
+{
+	const struct verb *verb = find_verb(c->verb);
+
+	if (c->json) {
+		ctl_print_json(stdout, r);
+	} else if (!r->ok) {
+		fprintf(stderr, "hawserctl: %s\n", r->error != NULL ? r->error : "refused");
+	} else if (verb->table && r->nitems == 0) {
+		puts("hawserd holds no transports");
+	} else if (verb->table) {
+		ctl_print_table(stdout, r);
+	} else {
+		ctl_print_blocks(stdout, r);
+	}
+}
+
+static int no_daemon(const struct ctl *c)
+{
+	static char text[] = "no hawserd is running";
+	struct ctl_reply none = {.ok = strcmp(c->verb, "list") == 0};
+
+	none.error = none.ok ? NULL : text;
+	if (c->json)
+		ctl_print_json(stdout, &none);
+	else if (none.ok)
+		puts(text);
+	else
+		fprintf(stderr, "hawserctl: %s\n", text);
+	return none.ok ? 0 : CTL_EXIT_FAILED;
+}
+
+static int exchange(const struct ctl *c, int sock)
+{
+	struct ctl_reply reply = {0};
+	struct frame_reader in;
+	int64_t deadline = clock_ms() + CTL_REPLY_MS;
+
+	frame_reader_init(&in);
+	int r = send_control(sock, c, deadline);
+	if (r == HW_OK)
+		r = receive(sock, &in, deadline, &reply);
+	int status = r == HW_OK && reply.ok ? 0 : CTL_EXIT_FAILED;
+	if (r == HW_EOF || (r == HW_ESYS && errno == ECONNRESET))
+		status = no_daemon(c); /* it left just as we came */
+	else if (r == HW_ETIMEOUT)
+		fprintf(stderr,
+			"hawserctl: hawserd (pid %ld) does not answer; end it with `kill %ld`\n",
+			connect_peer_pid(sock), connect_peer_pid(sock));
+	else if (r < 0)
+		fprintf(stderr, "hawserctl: hawserd gave no answer: %s\n", hw_strerror(r));
+	else
+		print(c, &reply);
+	if (status == 0 && strcmp(c->verb, "stop") == 0 && !wait_for_end(sock, &in, &reply)) {
+		fprintf(stderr, "hawserctl: hawserd (pid %ld) has not ended yet\n",
+			connect_peer_pid(sock));
+		status = CTL_EXIT_FAILED;
+	}
+	ctl_reply_free(&reply);
+	frame_reader_finish(&in);
+	return status;
+}
+
+int ctl_run(const struct ctl *c)
+{
+	char why[512];
+	int sock;
+
+	int r = connect_daemon(false, &sock, why, sizeof(why));
+	if (r == HW_ENOENT)
+		return no_daemon(c);
+	if (r < 0) {
+		fprintf(stderr, "hawserctl: %s\n", why);
+		return CTL_EXIT_FAILED;
+	}
+	int status = exchange(c, sock);
+	close(sock);
+	/* A full disk must not look like success. */
+	if (fflush(stdout) != 0) {
+		fprintf(stderr, "hawserctl: cannot write: %s\n", strerror(errno));
+		status = CTL_EXIT_FAILED;
+	}
+	return status;
+}

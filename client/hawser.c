@@ -1,0 +1,137 @@
+/* hawser: ssh's command line over transports that hawserd holds. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "client/connect.h"
+#include "client/fallback.h"
+#include "client/live.h"
+#include "client/options.h"
+#include "client/request.h"
+#include "client/say.h"
+#include "client/signals.h"
+#include "client/streams.h"
+
+#define TRIES 3
+
+/* Words go where -E says. Fails as ssh does. */
+static bool open_log(const char *path)
+{
+	streams_fill_closed(); /* or the log could become a closed stdout */
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0) {
+		say("Couldn't open logfile %s: %s", path, strerror(errno));
+		return false;
+	}
+	say_set_fd(fd);
+	return true;
+}
+
+/* Sends the request and lives through it. Returns how it ended. */
+static void serve(struct live *l, int sock)
+{
+	struct bytebuf rest;
+	const char *why = NULL;
+	size_t len;
+
+	l->sock = sock;
+	l->want_started = l->st->pumped || l->st->tty;
+	bytebuf_init(&rest, 4 * PROTO_FRAME_MAX);
+	uint8_t *frame = request_encode(l->opt, l->st, l->want_started, &len, &why);
+	if (frame == NULL) {
+		l->end = LIVE_FALLBACK;
+		l->fallback = strdup(why);
+		return;
+	}
+	if (signals_open(&l->signals) < 0) {
+		say("cannot take signals: %s", strerror(errno));
+		l->end = LIVE_EXIT;
+		l->status = HW_EXIT_FAILURE;
+		free(frame);
+		return;
+	}
+	int r = request_send(sock, frame, len, l->st, &rest);
+	free(frame);
+	if (r == HW_ESYS && (errno == EPIPE || errno == ECONNRESET)) {
+		l->end = LIVE_RETRY;
+		return;
+	}
+	if (r < 0) {
+		l->end = LIVE_FALLBACK;
+		l->fallback = strdup("hawserd does not take the request");
+		return;
+	}
+	streams_close_given(l->st);
+	live_run(l, &rest);
+}
+
+/* One daemon, one try. *status is for LIVE_EXIT; argv for ssh in our place. */
+static enum live_end try_request(struct options *o, char **argv, int *status)
+{
+	struct streams st;
+	char why[512];
+	int sock;
+
+	/* First of all, or the socket could become a closed stdout. */
+	if (streams_open(&st, o->stdin_null) < 0) {
+		*status = fallback_or_fail(argv, strerror(errno));
+		return LIVE_EXIT;
+	}
+	int r = connect_daemon(true, &sock, why, sizeof(why));
+	if (r < 0) {
+		streams_close(&st);
+		say("%s%s", why, fallback_allowed() ? "; using ssh" : "");
+		*status = fallback_allowed() ? fallback_exec(argv, NULL) : HW_EXIT_FAILURE;
+		return LIVE_EXIT;
+	}
+	struct live l = {.opt = o, .st = &st, .signals = {.fd = -1}};
+	serve(&l, sock);
+	*status = l.status;
+	char *fallback = l.end == LIVE_FALLBACK ? l.fallback : NULL;
+	l.fallback = NULL;
+	live_finish(&l);
+	streams_close(&st);
+	close(sock);
+	if (l.end == LIVE_SIGNAL)
+		signals_die(l.signo);
+	if (l.end == LIVE_FALLBACK) {
+		*status = fallback_or_fail(argv, fallback);
+		free(fallback);
+		return LIVE_EXIT;
+	}
+	return l.end;
+}
+
+static int request(struct options *o, char **argv)
+{
+	int status = HW_EXIT_FAILURE;
+
+	/* A daemon may leave, idle or stopped, just as we come; its successor is asked. */
+	for (int i = 0; i < TRIES; i++)
+		if (try_request(o, argv, &status) != LIVE_RETRY)
+			return status;
+	return fallback_or_fail(argv, "hawserd leaves before it reads the request");
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+
+	if (fallback_disabled())
+		return fallback_exec(argv, "HAWSER_DISABLE is set");
+	options_scan(&o, argc, argv);
+	say_set_level(o.level);
+	int status;
+	if (o.handover[0] != '\0')
+		status = fallback_or_fail(argv, o.handover);
+	else if (o.usage)
+		status = fallback_exec(argv, NULL);
+	else if (o.log_file != NULL && !open_log(o.log_file))
+		status = HW_EXIT_FAILURE;
+	else
+		status = request(&o, argv);
+	options_free(&o);
+	return status;
+}

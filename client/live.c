@@ -1,0 +1,357 @@
+#include "client/live.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "client/clock.h"
+#include "client/connect.h"
+#include "client/request.h"
+#include "client/say.h"
+#include "client/tty.h"
+#include "protocol/alloc.h"
+#include "protocol/encode.h"
+
+enum { POLL_SOCK, POLL_SIGNALS, POLL_RELAY };
+
+void live_done(struct live *l, int status)
+{
+	if (l->end != LIVE_GOING)
+		return;
+	l->end = LIVE_EXIT;
+	l->status = status;
+}
+
+/* The daemon went away or cannot be understood: did the command run? */
+static void lost(struct live *l, const char *what)
+{
+	char host[256];
+
+	if (l->end != LIVE_GOING)
+		return;
+	options_host_name(l->opt, host, sizeof(host));
+	tty_restore();
+	say("%s while it served %s", what, host);
+	if (bytebuf_len(&l->out) > 0 && !l->heard)
+		say("the command was not run; try again");
+	else if (l->started)
+		say("the command was running and may still run; look at %s before you repeat it",
+		    host);
+	else
+		say("the command may have run; look at %s before you repeat it", host);
+	live_done(l, HW_EXIT_FAILURE);
+}
+
+/* Sends what is queued as far as the socket takes it. */
+static void flush(struct live *l)
+{
+	while (bytebuf_len(&l->out) > 0) {
+		size_t sent = 0;
+		int r = frame_send(l->sock, bytebuf_peek(&l->out), bytebuf_len(&l->out), NULL, 0,
+				   &sent);
+		if (r == HW_EAGAIN)
+			return;
+		if (r != HW_OK) {
+			/* What the daemon said before it went tells more: the reading side ends us.
+			 */
+			bytebuf_consume(&l->out, bytebuf_len(&l->out));
+			return;
+		}
+		bytebuf_consume(&l->out, sent);
+	}
+}
+
+void live_send(struct live *l, uint8_t *frame, size_t len)
+{
+	if (frame == NULL)
+		return;
+	l->said_more = true;
+	if (bytebuf_append(&l->out, frame, len) == HW_OK)
+		flush(l);
+	else
+		lost(l, "hawserd takes no messages any more");
+	free_secret(frame, len);
+}
+
+static void send_empty(struct live *l, enum proto_type type)
+{
+	size_t len;
+	uint8_t *frame = proto_encode_empty(type, REQUEST_NUMBER, &len);
+
+	live_send(l, frame, len);
+}
+
+void live_read(struct live *l)
+{
+	const uint8_t *payload;
+	size_t len;
+
+	int r = frame_recv(&l->in, l->sock);
+	if (r == HW_EAGAIN)
+		return;
+	if (r == HW_OK) {
+		l->heard = true;
+		l->heard_ms = clock_ms();
+		l->ping_ms = 0;
+	} else if (r == HW_ESYS && errno == ECONNRESET && !l->heard && !l->said_more) {
+		/* Linux resets a local socket only when it was closed with bytes unread, and the
+		 * request is all that we wrote: nobody acted on it. */
+		l->end = LIVE_RETRY;
+		return;
+	} else if (r == HW_EOF || r == HW_ESYS) {
+		lost(l, "hawserd ended");
+		return;
+	}
+	while (r == HW_OK && l->end == LIVE_GOING && !l->got_exit) {
+		r = frame_next(&l->in, &payload, &len);
+		if (r == HW_OK && !live_message(l, payload, len))
+			r = HW_EPROTO;
+	}
+	if (r < 0 && r != HW_EAGAIN && l->end == LIVE_GOING)
+		lost(l, "hawserd said something that makes no sense");
+}
+
+void live_tell_size(struct live *l)
+{
+	struct proto_winsize size;
+	size_t len;
+
+	if (!l->tty || !tty_size(STDIN_FILENO, &size))
+		return;
+	uint8_t *frame = proto_encode_resize(REQUEST_NUMBER, &size, &len);
+	live_send(l, frame, len);
+}
+
+void live_raw(struct live *l)
+{
+	l->raw = true;
+	/* SIGCONT brings us here again. An orphaned job may do as it likes. */
+	if (tty_in_background(STDIN_FILENO) && tty_stop_job(SIGTTOU))
+		return;
+	tty_raw(STDIN_FILENO);
+}
+
+/* ^Z and the like. SIGCONT, which is queued for us then, does the rest. */
+static void suspend(void)
+{
+	tty_restore();
+	signals_stop_self();
+}
+
+static void continued(struct live *l)
+{
+	if (tty_in_background(STDIN_FILENO))
+		return;
+	/* The shell has put the terminal back to its own modes. */
+	tty_restore();
+	if (l->raw)
+		tty_raw(STDIN_FILENO);
+	live_tell_size(l);
+}
+
+/* INT, TERM, HUP, QUIT: the remote command hears of it, and we end as ssh does. */
+static void end_by_signal(struct live *l, int signo)
+{
+	if (l->want_started && !l->started && !l->got_exit) {
+		send_empty(l, PROTO_CANCEL);
+		l->end = LIVE_SIGNAL;
+		l->signo = signo;
+		return;
+	}
+	if (l->stop_signo != 0 || l->tty || l->got_exit) {
+		say_verbose(1, "ended by signal %d", l->stop_signo != 0 ? l->stop_signo : signo);
+		live_done(l, HW_EXIT_FAILURE);
+		return;
+	}
+	struct proto_signal m = {.name = (char *)(uintptr_t)signals_name(signo)};
+	size_t len;
+	uint8_t *frame = proto_encode_signal(REQUEST_NUMBER, &m, &len);
+	live_send(l, frame, len);
+	l->stop_signo = signo;
+	l->give_up_ms = clock_ms() + LIVE_SIGNAL_MS;
+}
+
+static void handle_signals(struct live *l)
+{
+	int signo;
+
+	while (l->end == LIVE_GOING && (signo = signals_next(&l->signals)) != 0) {
+		if (signo == SIGWINCH) {
+			live_tell_size(l);
+		} else if (signo == SIGTSTP) {
+			suspend();
+		} else if (signo == SIGCONT) {
+			continued(l);
+		} else {
+			end_by_signal(l, signo);
+		}
+	}
+}
+
+static void handle_escape(struct live *l)
+{
+	enum escape_action action = l->relay.action;
+	char text[512], host[256];
+
+	l->relay.action = ESCAPE_NONE;
+	switch (action) {
+	case ESCAPE_DISCONNECT:
+		options_host_name(l->opt, host, sizeof(host));
+		tty_restore();
+		if (say_level() > SAY_QUIET)
+			dprintf(STDERR_FILENO, "Connection to %s closed.\r\n", host);
+		live_done(l, HW_EXIT_FAILURE);
+		break;
+	case ESCAPE_SUSPEND:
+		suspend();
+		break;
+	case ESCAPE_HELP:
+		escape_help(&l->relay.escape, text, sizeof(text));
+		dprintf(STDERR_FILENO, "%s", text);
+		break;
+	case ESCAPE_NONE:
+		break;
+	}
+}
+
+/* The next moment at which silence means something. */
+static int64_t next_deadline(const struct live *l)
+{
+	int64_t at = l->ping_ms != 0
+			     ? l->ping_ms + LIVE_PONG_MS
+			     : l->heard_ms + (l->heard ? LIVE_SILENCE_MS : LIVE_FIRST_SILENCE_MS);
+
+	return l->give_up_ms != 0 && l->give_up_ms < at ? l->give_up_ms : at;
+}
+
+static void give_up(struct live *l)
+{
+	if (l->stop_signo != 0) {
+		say_verbose(1, "ended by signal %d", l->stop_signo);
+		live_done(l, HW_EXIT_FAILURE);
+	} else {
+		/* EXIT came; its status stands. */
+		live_done(l, l->status);
+	}
+}
+
+static void handle_silence(struct live *l)
+{
+	int64_t now = clock_ms();
+
+	if (l->give_up_ms != 0 && now >= l->give_up_ms) {
+		give_up(l);
+		return;
+	}
+	if (now < next_deadline(l))
+		return;
+	if (l->got_exit)
+		return;
+	if (l->ping_ms == 0) {
+		l->ping_ms = now;
+		send_empty(l, PROTO_PING);
+		return;
+	}
+	tty_restore();
+	say("hawserd (pid %ld) does not answer; the command may have run",
+	    connect_peer_pid(l->sock));
+	say("end it with `hawserctl stop --now` or `kill %ld`, then try again",
+	    connect_peer_pid(l->sock));
+	live_done(l, HW_EXIT_FAILURE);
+}
+
+/* One round: wait, then handle what came. */
+static void turn(struct live *l)
+{
+	struct pollfd p[POLL_RELAY + RELAY_POLLS_MAX];
+
+	p[POLL_SOCK] = (struct pollfd){
+		.fd = l->got_exit ? -1 : l->sock,
+		.events = (short)(POLLIN | (bytebuf_len(&l->out) > 0 ? POLLOUT : 0))};
+	p[POLL_SIGNALS] = (struct pollfd){.fd = l->signals.fd, .events = POLLIN};
+	size_t n = POLL_RELAY;
+	if (l->st->pumped)
+		n += relay_poll(&l->relay, p + POLL_RELAY);
+	int ready = poll(p, (nfds_t)n, clock_left(next_deadline(l)));
+	if (ready < 0 && errno != EINTR) {
+		lost(l, "poll failed");
+		return;
+	}
+	if (ready < 0)
+		return;
+	if (p[POLL_SIGNALS].revents != 0)
+		handle_signals(l);
+	if (p[POLL_SOCK].revents & POLLOUT)
+		flush(l);
+	if (p[POLL_SOCK].revents & (POLLIN | POLLHUP | POLLERR))
+		live_read(l);
+	else
+		handle_silence(l); /* only after all that was said has been heard */
+	if (l->end != LIVE_GOING || !l->st->pumped)
+		return;
+	relay_move(&l->relay, p + POLL_RELAY);
+	if (l->relay.background) {
+		l->relay.background = false;
+		if (!tty_stop_job(SIGTTIN))
+			relay_stop_input(&l->relay);
+	}
+	handle_escape(l);
+	if (l->got_exit && !relay_draining(&l->relay))
+		live_done(l, l->status);
+	else if (l->got_exit && ready > 0)
+		l->give_up_ms = clock_ms() + LIVE_DRAIN_MS;
+}
+
+/* Ends that the user has made himself: ^C on the remote terminal, `| head`. */
+static bool expected_signal(const struct live *l, const char *name)
+{
+	return l->stop_signo != 0 || strcmp(name, "PIPE") == 0 ||
+	       (l->tty && strcmp(name, "INT") == 0);
+}
+
+static void say_end(struct live *l)
+{
+	const struct proto_exit *e = &l->exit;
+	char host[256];
+
+	options_host_name(l->opt, host, sizeof(host));
+	if (e->error != NULL) {
+		say("%s", e->error);
+		if (e->hint != NULL && e->hint[0] != '\0')
+			say("%s", e->hint);
+	} else if (e->signal != NULL && !expected_signal(l, e->signal)) {
+		say("the remote command on %s was ended by signal %s", host, e->signal);
+	}
+	if (l->tty && say_level() > SAY_QUIET)
+		dprintf(STDERR_FILENO, "Connection to %s closed.\r\n", host);
+}
+
+void live_run(struct live *l, struct bytebuf *rest)
+{
+	l->out = *rest;
+	frame_reader_init(&l->in);
+	if (l->st->pumped)
+		relay_init(&l->relay, l->st);
+	l->heard_ms = clock_ms();
+	while (l->end == LIVE_GOING)
+		turn(l);
+	tty_restore();
+	/* Words come behind the output that was still in our pipes. */
+	if (l->got_exit)
+		say_end(l);
+}
+
+void live_finish(struct live *l)
+{
+	tty_restore();
+	if (l->st->pumped)
+		relay_finish(&l->relay);
+	frame_reader_finish(&l->in);
+	bytebuf_finish(&l->out);
+	proto_exit_free(&l->exit);
+	free(l->fallback);
+	l->fallback = NULL;
+	signals_close(&l->signals);
+}

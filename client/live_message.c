@@ -1,0 +1,179 @@
+/* What the daemon says, and what follows from it. */
+#include "client/live.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "client/clock.h"
+#include "client/prompt.h"
+#include "client/request.h"
+#include "client/say.h"
+#include "client/tty.h"
+#include "protocol/alloc.h"
+#include "protocol/encode.h"
+
+static bool on_started(struct live *l, const struct proto_message *m)
+{
+	struct proto_started s;
+
+	if (proto_decode_started(m, &s) < 0)
+		return false;
+	if (l->started)
+		return true;
+	l->started = true;
+	l->tty = s.tty;
+	say_verbose(1, "request runs over %s transport", s.reused ? "the held" : "a new");
+	if (s.tty && l->st->s[STDIN_FILENO].tty && !l->opt->stdin_null) {
+		signals_take_terminal(&l->signals);
+		live_raw(l);
+		live_tell_size(l); /* it may have changed since the request was made */
+	}
+	if (!l->st->pumped)
+		return true;
+	if (s.read_stdin)
+		relay_start(&l->relay, s.tty ? (int)s.escape : -1);
+	else
+		relay_stop_input(&l->relay);
+	return true;
+}
+
+static bool on_exit_message(struct live *l, const struct proto_message *m)
+{
+	if (proto_decode_exit(m, &l->exit) < 0)
+		return false;
+	l->got_exit = true;
+	l->status = HW_EXIT_FAILURE;
+	/* A status is one byte to those who wait for us (wait(2)), as it was on the remote. Who was
+	 * told to end by a signal has failed, whatever the remote made of it. */
+	if (l->exit.has_status && l->stop_signo == 0)
+		l->status = (int)(l->exit.status & 0xff);
+	if (l->st->pumped) {
+		relay_stop_input(&l->relay);
+		l->give_up_ms = clock_ms() + LIVE_DRAIN_MS;
+	}
+	if (!l->st->pumped || !relay_draining(&l->relay))
+		live_done(l, l->status);
+	return true;
+}
+
+/* While a question is open: what the daemon says is handled as ever. */
+static bool on_daemon_speaks(void *ctx)
+{
+	struct live *l = ctx;
+
+	live_read(l);
+	return l->end == LIVE_GOING;
+}
+
+static bool on_prompt(struct live *l, const struct proto_message *m)
+{
+	struct prompt_watch watch = {
+		.fd = l->sock, .readable = on_daemon_speaks, .ctx = l, .signals = &l->signals};
+	struct proto_prompt prompt;
+	struct proto_answer answer = {0};
+	int signo = 0;
+	size_t len;
+
+	if (proto_decode_prompt(m, &prompt) < 0)
+		return false;
+	if (l->asking) {
+		answer.prompt = prompt.prompt;
+		answer.cancelled = true;
+		answer.reason = xstrdup("another question is being asked");
+	} else {
+		l->asking = true;
+		signo = prompt_ask(&prompt, &watch, &answer);
+		l->asking = false;
+	}
+	if (l->end == LIVE_GOING) {
+		uint8_t *frame = proto_encode_answer(REQUEST_NUMBER, &answer, &len);
+		live_send(l, frame, len);
+	}
+	proto_answer_free(&answer);
+	proto_prompt_free(&prompt);
+	/* Whoever typed ^C at a question wants an end, as with ssh. */
+	if (signo != 0 && l->end == LIVE_GOING) {
+		l->end = LIVE_SIGNAL;
+		l->signo = signo;
+	}
+	l->heard_ms = clock_ms(); /* the time that a person needs is not the daemon's */
+	return true;
+}
+
+static bool on_notice(const struct proto_message *m)
+{
+	struct proto_notice n;
+
+	if (proto_decode_notice(m, &n) < 0)
+		return false;
+	if (n.raw)
+		say_raw(n.text, strlen(n.text));
+	else
+		say_line(n.text);
+	proto_notice_free(&n);
+	return true;
+}
+
+static bool on_fallback(struct live *l, const struct proto_message *m)
+{
+	struct proto_fallback f;
+
+	if (proto_decode_fallback(m, &f) < 0)
+		return false;
+	if (l->started) {
+		proto_fallback_free(&f);
+		return false; /* too late: bytes have moved */
+	}
+	l->fallback = xstrdup(f.why);
+	proto_fallback_free(&f);
+	if (l->end == LIVE_GOING)
+		l->end = LIVE_FALLBACK;
+	return true;
+}
+
+static bool on_error(struct live *l, const struct proto_message *m)
+{
+	struct proto_error e;
+
+	if (proto_decode_error(m, &e) < 0)
+		return false;
+	tty_restore();
+	say("hawserd refused the request: %s", e.text);
+	say("if it is older than hawser, restart it: `hawserctl stop`, then try again");
+	proto_error_free(&e);
+	live_done(l, HW_EXIT_FAILURE);
+	return true;
+}
+
+static bool dispatch(struct live *l, const struct proto_message *m)
+{
+	switch (m->type) {
+	case PROTO_STARTED:
+		return on_started(l, m);
+	case PROTO_EXIT:
+		return on_exit_message(l, m);
+	case PROTO_PROMPT:
+		return on_prompt(l, m);
+	case PROTO_NOTICE:
+		return on_notice(m);
+	case PROTO_FALLBACK:
+		return on_fallback(l, m);
+	case PROTO_ERROR:
+		return on_error(l, m);
+	case PROTO_PONG: /* that it came was what mattered */
+	default:	 /* a newer daemon's message that we do not need */
+		return true;
+	}
+}
+
+bool live_message(struct live *l, const uint8_t *payload, size_t len)
+{
+	struct proto_message m;
+
+	if (proto_parse(payload, len, &m) < 0)
+		return false;
+	bool fine = dispatch(l, &m);
+	proto_message_finish(&m);
+	return fine;
+}

@@ -1,0 +1,34 @@
+/* ssh's command line, scanned as ssh scans it: which words are options, which is the host, which
+ * the command. What the options mean is asked of `ssh -G` by the daemon; only what the client
+ * itself must do is understood here. */
+#ifndef HAWSER_CLIENT_OPTIONS_H
+#define HAWSER_CLIENT_OPTIONS_H
+
+#include "protocol/base.h"
+
+struct options {
+	char **args; /* options in order, as typed, but without -E; NULL-terminated; strings
+			borrowed from argv (or in owned) */
+	size_t nargs;
+	char *host;    /* as typed, borrowed from argv */
+	char *command; /* joined with single spaces; NULL = none (an empty one is none, as in ssh)
+			*/
+	size_t command_len;
+	char *log_file;	   /* -E, borrowed from argv; NULL = stderr */
+	bool stdin_null;   /* -n */
+	int level;	   /* -1 with -q or LogLevel QUIET, else the number of -v */
+	bool usage;	   /* makes no sense: ssh shall say so in its own words */
+	bool loglevel_set; /* private: -q, -v or -o LogLevel was seen */
+	char handover[40]; /* what hawser cannot do, as a phrase ("option -L"); empty = nothing */
+	char *owned[8];	   /* private: words without their -E */
+	size_t nowned;
+};
+
+/* Scans argv (borrowed until options_free()). Never fails: see usage and handover. */
+void options_scan(struct options *o, int argc, char **argv);
+void options_free(struct options *o);
+
+/* The name to tell the user: host as typed without user, scheme and port of a URI. out is cut. */
+void options_host_name(const struct options *o, char *out, size_t size);
+
+#endif

@@ -1,0 +1,224 @@
+#include "client/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "client/tty.h"
+#include "protocol/alloc.h"
+
+/* One splice(2): as much as the largest pipe that we ask for. */
+#define SPLICE_MAX (1024 * 1024)
+/* What a descriptor that we could not make our own takes without blocking once it is writable. */
+#define SHARED_WRITE_MAX 4096
+
+void relay_init(struct relay *r, struct streams *st)
+{
+	memset(r, 0, sizeof(*r));
+	r->st = st;
+	for (int i = 0; i < 3; i++) {
+		struct pump *p = &r->pumps[i];
+		struct stream *s = &st->s[i];
+
+		p->src = p->dst = p->src_poll = p->dst_poll = -1;
+		if (s->pump_remote < 0)
+			continue;
+		p->src = i == STDIN_FILENO ? s->pump_local : s->pump_remote;
+		p->dst = i == STDIN_FILENO ? s->pump_remote : s->pump_local;
+		p->regular = p->splice = s->regular;
+	}
+	escape_init(&r->escape, -1);
+	if (st->pumped)
+		signal(SIGPIPE, SIG_IGN); /* EPIPE says it at the right place */
+}
+
+static void pump_close(struct relay *r, int i)
+{
+	struct pump *p = &r->pumps[i];
+	struct stream *s = &r->st->s[i];
+
+	if (s->pump_remote >= 0)
+		close(s->pump_remote);
+	s->pump_remote = -1;
+	p->src = p->dst = -1;
+	if (p->buf != NULL)
+		free_secret(p->buf, RELAY_BUFFER + 1); /* passwords are typed into it */
+	p->buf = NULL;
+	p->start = p->end = 0;
+}
+
+void relay_finish(struct relay *r)
+{
+	if (r->st == NULL)
+		return;
+	for (int i = 0; i < 3; i++)
+		pump_close(r, i);
+	if (r->st->pumped)
+		signal(SIGPIPE, SIG_DFL);
+	r->st = NULL;
+}
+
+void relay_start(struct relay *r, int escape)
+{
+	r->reading = true;
+	escape_init(&r->escape, escape);
+}
+
+void relay_stop_input(struct relay *r)
+{
+	pump_close(r, STDIN_FILENO);
+}
+
+bool relay_draining(const struct relay *r)
+{
+	return r->pumps[STDOUT_FILENO].src >= 0 || r->pumps[STDERR_FILENO].src >= 0;
+}
+
+static int add(struct pollfd *p, size_t *n, int fd, short events)
+{
+	p[*n] = (struct pollfd){.fd = fd, .events = events};
+	return (int)(*n)++;
+}
+
+size_t relay_poll(struct relay *r, struct pollfd *p)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < 3; i++) {
+		struct pump *pump = &r->pumps[i];
+
+		pump->src_poll = pump->dst_poll = -1;
+		if (pump->src < 0)
+			continue;
+		bool input = i == STDIN_FILENO;
+		bool full = pump->start < pump->end;
+		/* A file is always readable; our pipe decides. */
+		bool to_write = full || (input && pump->regular && r->reading);
+		/* Without events the poll still tells when the reader is gone. */
+		if (to_write || input)
+			pump->dst_poll = add(p, &n, pump->dst, to_write ? POLLOUT : 0);
+		if (!to_write && (!input || r->reading))
+			pump->src_poll = add(p, &n, pump->src, POLLIN);
+	}
+	return n;
+}
+
+/* Regular files, without a copy. Returns false when read and write must do it. */
+static bool pump_splice(struct relay *r, int i)
+{
+	struct pump *p = &r->pumps[i];
+	ssize_t n =
+		splice(p->src, NULL, p->dst, NULL, SPLICE_MAX, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	if (n < 0 && (errno == EINVAL || errno == ENOSYS)) {
+		p->splice = false; /* an append-only description, a strange file system */
+		return false;
+	}
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		pump_close(r, i);
+	return true;
+}
+
+static void pump_flush(struct relay *r, int i)
+{
+	struct pump *p = &r->pumps[i];
+	size_t len = p->end - p->start;
+
+	/* Descriptors 0..2 are as we got them, perhaps blocking: not more than surely fits. */
+	if (p->dst <= STDERR_FILENO && !p->regular && len > SHARED_WRITE_MAX)
+		len = SHARED_WRITE_MAX;
+	if (len > 0) {
+		ssize_t n = write(p->dst, p->buf + p->start, len);
+		if (n < 0) {
+			if (errno != EAGAIN && errno != EINTR)
+				pump_close(r, i);
+			return;
+		}
+		p->start += (size_t)n;
+	}
+	if (p->start == p->end && p->eof)
+		pump_close(r, i);
+}
+
+/* Typed bytes through the escape machine, from text[0..len) into the (empty) buffer. */
+static void pump_typed(struct relay *r, struct pump *p, size_t len)
+{
+	uint8_t text[RELAY_BUFFER];
+	size_t used = 0, out = 0;
+
+	memcpy(text, p->buf, len);
+	p->end = 0;
+	while (used < len) {
+		size_t took;
+		enum escape_action action = escape_filter(&r->escape, text + used, len - used,
+							  &took, p->buf + p->end, &out);
+		used += took;
+		p->end += out;
+		if (action == ESCAPE_NONE)
+			continue;
+		r->action = action;
+		if (action == ESCAPE_DISCONNECT)
+			break;
+	}
+	explicit_bzero(text, len);
+}
+
+static void pump_fill(struct relay *r, int i)
+{
+	struct pump *p = &r->pumps[i];
+
+	if (p->buf == NULL)
+		p->buf = xmalloc(RELAY_BUFFER + 1); /* a held-back escape may come before */
+	p->start = p->end = 0;
+	if (i == STDIN_FILENO && r->st->s[i].tty && tty_in_background(p->src)) {
+		r->background = true;
+		return;
+	}
+	ssize_t n = read(p->src, p->buf, RELAY_BUFFER);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		/* EIO: the other side of a terminal is gone, or we are in an orphaned group. */
+		pump_close(r, i);
+		return;
+	}
+	p->end = (size_t)n;
+	if (i == STDIN_FILENO && r->escape.ch >= 0)
+		pump_typed(r, p, (size_t)n);
+	pump_flush(r, i);
+}
+
+static void pump_move(struct relay *r, int i, short src, short dst)
+{
+	struct pump *p = &r->pumps[i];
+
+	if (dst & (POLLERR | POLLNVAL)) {
+		pump_close(r, i); /* nobody reads what we would write */
+		return;
+	}
+	if (p->splice && p->start == p->end && (src | dst) != 0) {
+		if (pump_splice(r, i))
+			return;
+		src = POLLIN;
+	}
+	if (p->start < p->end && (dst & POLLOUT))
+		pump_flush(r, i);
+	else if (p->start == p->end && (src != 0 || (p->regular && (dst & POLLOUT))))
+		pump_fill(r, i);
+}
+
+void relay_move(struct relay *r, const struct pollfd *p)
+{
+	for (int i = 0; i < 3; i++) {
+		struct pump *pump = &r->pumps[i];
+
+		if (pump->src < 0)
+			continue;
+		short src = pump->src_poll >= 0 ? p[pump->src_poll].revents : 0;
+		short dst = pump->dst_poll >= 0 ? p[pump->dst_poll].revents : 0;
+		if ((src | dst) != 0)
+			pump_move(r, i, src, dst);
+	}
+}

@@ -1,0 +1,77 @@
+#include "daemon/cause.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const names[] = {
+#define X(name, text) [name] = text,
+	CAUSE_CLASSES(X)
+#undef X
+};
+
+const char *cause_name(enum cause_class cls)
+{
+	if ((size_t)cls >= HW_ARRAY_LEN(names))
+		return "internal";
+	return names[cls];
+}
+
+/* Control characters become \ooo, so that a server's words can neither move the reader's cursor nor
+ * begin a line of their own. Bytes from 0x80 on stay: host names and messages may be UTF-8. */
+static void escape(char *dst, size_t size, const char *src)
+{
+	size_t used = 0;
+
+	for (; *src != '\0'; src++) {
+		unsigned char byte = (unsigned char)*src;
+
+		if (byte >= 0x20 && byte != 0x7f) {
+			if (used + 1 >= size)
+				break;
+			dst[used++] = (char)byte;
+		} else {
+			if (used + 4 >= size)
+				break;
+			used += (size_t)snprintf(dst + used, size - used, "\\%03o", byte);
+		}
+	}
+	/* Do not end in the middle of a UTF-8 sequence that did not fit. */
+	if (*src != '\0') {
+		size_t lead = used;
+
+		while (lead > 0 && ((unsigned char)dst[lead - 1] & 0xc0u) == 0x80u)
+			lead--;
+		if (lead > 0 && (unsigned char)dst[lead - 1] >= 0xc0u)
+			used = lead - 1;
+	}
+	dst[used] = '\0';
+}
+
+static void format_escaped(char *dst, size_t size, const char *fmt, va_list ap)
+{
+	char text[1024];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	escape(dst, size, text);
+}
+
+void cause_set(struct cause *c, enum cause_class cls, const char *fmt, ...)
+{
+	va_list ap;
+
+	c->cls = cls;
+	c->hint[0] = '\0';
+	va_start(ap, fmt);
+	format_escaped(c->text, sizeof(c->text), fmt, ap);
+	va_end(ap);
+}
+
+void cause_hint(struct cause *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	format_escaped(c->hint, sizeof(c->hint), fmt, ap);
+	va_end(ap);
+}

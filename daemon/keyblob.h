@@ -1,0 +1,27 @@
+/* Public keys as the bytes that go over the wire (RFC 4253, section 6.6), which known_hosts, agents
+ * and fingerprints speak, and libssh's key objects. */
+#ifndef HAWSER_DAEMON_KEYBLOB_H
+#define HAWSER_DAEMON_KEYBLOB_H
+
+#include <libssh/libssh.h>
+#include "protocol/base.h"
+
+struct keyblob {
+	uint8_t *data; /* on the heap; NULL = none */
+	size_t len;
+};
+
+/* false: libssh cannot export the key. */
+bool keyblob_from_key(ssh_key key, struct keyblob *out);
+/* A new key object (ssh_key_free), or NULL when libssh does not know the type. */
+ssh_key keyblob_to_key(const struct keyblob *b);
+void keyblob_finish(struct keyblob *b);
+bool keyblob_equal(const struct keyblob *a, const struct keyblob *b);
+/* The type's name, "ssh-ed25519", into out; "unknown" when the bytes make no sense. */
+void keyblob_type(const struct keyblob *b, char *out, size_t size);
+/* As OpenSSH's messages name it: "ED25519", "RSA", "ECDSA-SK". Static. */
+const char *keyblob_short_type(const struct keyblob *b);
+/* Base64 without line breaks, on the heap. */
+char *keyblob_base64(const struct keyblob *b);
+
+#endif

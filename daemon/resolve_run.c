@@ -1,0 +1,202 @@
+#include "daemon/resolve_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "protocol/alloc.h"
+#include "protocol/bytebuf.h"
+
+#define READ_SIZE 16384u
+
+/* The two streams of a child: our ends, and what came. */
+struct streams {
+	int fd[2];
+	struct bytebuf buf[2];
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int spawn(const char *file, char *const *argv, char *const *env, const char *cwd,
+		 const int child_fd[2], pid_t *pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int r;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						POSIX_SPAWN_SETSID);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, child_fd[0], 1);
+	posix_spawn_file_actions_adddup2(&actions, child_fd[1], 2);
+	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+	posix_spawn_file_actions_addchdir_np(&actions, cwd);
+	r = posix_spawn(pid, file, &actions, &attr, argv, env);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	return r;
+}
+
+/* HW_OK: the streams are open and the child runs. */
+static int start(const char *file, char *const *argv, char *const *env, const char *cwd,
+		 struct streams *s, pid_t *pid)
+{
+	int out[2], err[2], child_fd[2], r;
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return HW_ESYS;
+	if (pipe2(err, O_CLOEXEC) < 0) {
+		r = errno;
+		close(out[0]);
+		close(out[1]);
+		errno = r;
+		return HW_ESYS;
+	}
+	child_fd[0] = out[1];
+	child_fd[1] = err[1];
+	r = spawn(file, argv, env, cwd, child_fd, pid);
+	/* The directory that the client stands in may be gone, which is no reason to fail. */
+	if (r != 0 && strcmp(cwd, "/") != 0)
+		r = spawn(file, argv, env, "/", child_fd, pid);
+	close(out[1]);
+	close(err[1]);
+	if (r != 0) {
+		close(out[0]);
+		close(err[0]);
+		errno = r;
+		return HW_ESYS;
+	}
+	s->fd[0] = out[0];
+	s->fd[1] = err[0];
+	for (int i = 0; i < 2; i++)
+		fcntl(s->fd[i], F_SETFL, O_NONBLOCK);
+	return HW_OK;
+}
+
+/* Takes what is there. HW_EAGAIN: all of it for now; HW_EOF; HW_ETOOBIG. */
+static int take(int fd, struct bytebuf *buf)
+{
+	for (;;) {
+		uint8_t bytes[READ_SIZE];
+		ssize_t n = read(fd, bytes, sizeof(bytes));
+
+		if (n == 0)
+			return HW_EOF;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? HW_EAGAIN : HW_EOF;
+		if (bytebuf_append(buf, bytes, (size_t)n) != HW_OK)
+			return HW_ETOOBIG;
+	}
+}
+
+/* Until the child's stdout ends: a command that Match exec left in the background may hold its
+ * stderr for ever, but not its stdout. */
+static int collect(struct streams *s, int cancel_fd, int64_t deadline)
+{
+	for (;;) {
+		struct pollfd p[3] = {
+			{.fd = s->fd[0], .events = POLLIN},
+			{.fd = s->fd[1], .events = POLLIN},
+			{.fd = cancel_fd, .events = POLLIN},
+		};
+		int64_t left = deadline - now_ms();
+		int n, r;
+
+		if (left <= 0)
+			return HW_ETIMEOUT;
+		n = poll(p, 3, (int)left);
+		if (n < 0 && errno != EINTR)
+			return HW_ESYS;
+		if (n <= 0)
+			continue;
+		if (p[2].revents != 0)
+			return HW_EAGAIN;
+		if (p[1].revents != 0) {
+			r = take(s->fd[1], &s->buf[1]);
+			if (r == HW_ETOOBIG)
+				return r;
+			if (r == HW_EOF) {
+				close(s->fd[1]);
+				s->fd[1] = -1;
+			}
+		}
+		if (p[0].revents != 0) {
+			r = take(s->fd[0], &s->buf[0]);
+			if (r == HW_ETOOBIG)
+				return r;
+			if (r == HW_EOF)
+				return HW_OK;
+		}
+	}
+}
+
+static char *text_of(struct bytebuf *buf)
+{
+	char *text = xmemdup(bytebuf_len(buf) > 0 ? (const void *)bytebuf_peek(buf) : "",
+			     bytebuf_len(buf));
+
+	bytebuf_finish(buf);
+	return text;
+}
+
+int resolve_run(const char *file, char *const *argv, char *const *env, const char *cwd,
+		int cancel_fd, unsigned timeout_ms, struct resolve_output *o)
+{
+	struct streams s = {.fd = {-1, -1}};
+	int64_t deadline = now_ms() + timeout_ms;
+	pid_t pid = -1;
+	int r, saved;
+
+	bytebuf_init(&s.buf[0], RESOLVE_OUTPUT_MAX);
+	bytebuf_init(&s.buf[1], RESOLVE_OUTPUT_MAX);
+	o->status = -1;
+	r = start(file, argv, env, cwd, &s, &pid);
+	saved = errno;
+	if (r == HW_OK) {
+		r = collect(&s, cancel_fd, deadline);
+		saved = errno;
+		if (r != HW_OK)
+			kill(-pid, SIGKILL);
+		while (waitpid(pid, &o->status, 0) < 0 && errno == EINTR)
+			;
+		if (s.fd[1] >= 0 && take(s.fd[1], &s.buf[1]) == HW_ETOOBIG && r == HW_OK)
+			r = HW_ETOOBIG;
+	}
+	for (int i = 0; i < 2; i++) {
+		if (s.fd[i] >= 0)
+			close(s.fd[i]);
+	}
+	o->out = text_of(&s.buf[0]);
+	o->err = text_of(&s.buf[1]);
+	errno = saved;
+	return r;
+}
+
+void resolve_output_finish(struct resolve_output *o)
+{
+	free(o->out);
+	free(o->err);
+	o->out = o->err = NULL;
+}
