@@ -304,6 +304,13 @@ static void turn(struct live *l)
 		l->give_up_ms = clock_ms() + LIVE_DRAIN_MS;
 }
 
+/* Ends that the user has made himself: ^C on the remote terminal, `| head`. */
+static bool expected_signal(const struct live *l, const char *name)
+{
+	return l->stop_signo != 0 || strcmp(name, "PIPE") == 0 ||
+	       (l->tty && strcmp(name, "INT") == 0);
+}
+
 static void say_end(struct live *l)
 {
 	const struct proto_exit *e = &l->exit;
@@ -314,7 +321,7 @@ static void say_end(struct live *l)
 		say("%s", e->error);
 		if (e->hint != NULL && e->hint[0] != '\0')
 			say("%s", e->hint);
-	} else if (e->signal != NULL && l->stop_signo == 0) {
+	} else if (e->signal != NULL && !expected_signal(l, e->signal)) {
 		say("the remote command on %s was ended by signal %s", host, e->signal);
 	}
 	if (l->tty && say_level() > SAY_QUIET)

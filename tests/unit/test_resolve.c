@@ -142,13 +142,15 @@ static void test_hit_and_edit(void **state)
 	assert_false(cached(f, "h"));
 	f->args[2] = NULL;
 	assert_true(cached(f, "h"));
-	/* The same length, and a file that is renamed into place. */
+	/* The same length. */
 	write_file(f->config, "Host h\n Port 4321\n User joe\n");
 	assert_false(cached(f, "h"));
 	settle(f->config);
 	ask(f, "h");
 	assert_int_equal(f->d->port, 4321);
 	assert_true(cached(f, "h"));
+	assert_int_equal(unlink(f->config), 0);
+	assert_false(cached(f, "h"));
 }
 
 static void test_fresh_edit_is_not_trusted(void **state)
