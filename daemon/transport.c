@@ -106,11 +106,6 @@ static bool pump(struct transport *t)
 	return n > 0;
 }
 
-static bool has_terminal(const struct channel *c)
-{
-	return c->claimed && c->request->term != NULL;
-}
-
 static bool step_channels(struct transport *t)
 {
 	bool worked = false;
@@ -118,7 +113,7 @@ static bool step_channels(struct transport *t)
 	/* Terminals first: a keystroke does not wait behind a copy's chunk. */
 	for (int pass = t->terminals > 0 ? 0 : 1; pass < 2; pass++) {
 		for (struct channel *c = t->channels; c != NULL; c = c->next) {
-			if (t->terminals > 0 && has_terminal(c) != (pass == 0))
+			if (t->terminals > 0 && c->terminal != (pass == 0))
 				continue;
 			if (channel_step(c))
 				worked = true;
