@@ -176,8 +176,9 @@ static void set_denied_cause(struct auth *a)
 	list_methods(a->methods, accepts, sizeof(accepts));
 	if (a->nnotes > 0)
 		snprintf(more, sizeof(more), "; and %zu more", a->nnotes);
-	cause_set(why, CAUSE_AUTH, "%s: permission denied for %s (the server accepts %s): %s%s",
-		  l->where, d->user, accepts,
+	/* "Permission denied (...)" is what scripts look for. */
+	cause_set(why, CAUSE_AUTH, "%s: Permission denied (%s) for user %s: %s%s", l->where,
+		  accepts, d->user,
 		  a->notes != NULL ? a->notes : "no method that both sides have is left", more);
 	if ((a->methods & SSH_AUTH_METHOD_PUBLICKEY) != 0)
 		cause_hint(why,

@@ -8,6 +8,8 @@
 #include "protocol/log.h"
 
 #define WRITE_CHUNK (64 * 1024)
+/* sshd frees a closed session's place a moment after it has seen the CLOSE. */
+#define SETTLE_MS 500
 /* A channel that has moved this much is a copy, not a command's few lines. */
 #define BULK_BYTES (1024 * 1024)
 
@@ -189,17 +191,21 @@ static void refuse_open(struct channel *c)
 {
 	struct transport *t = c->t;
 	struct cause why;
+	bool alone;
 
+	/* Answers come in the order of the opens: what is confirmed now is what sshd had open. */
 	t->refused = true;
-	t->refused_at = transport_channels(t) - 1;
+	t->refused_at = transport_confirmed(t);
+	t->refused_settling = uv_now(t->env->loop) - t->last_close_ms < SETTLE_MS;
 	log_info("%s transport %u: channel refused beside %u others: %s", t->dest->label, t->id,
 		 t->refused_at, ssh_get_error(t->session));
 	cause_set(&why, CAUSE_SESSION_LIMIT, "%s refused to open a session: %s", t->dest->label,
 		  ssh_get_error(t->session));
 	cause_hint(&why, "the server's MaxSessions (sshd_config) forbids it");
 	drop_ssh(c);
-	/* Alone and refused: no waiting helps. */
-	end(c, t->refused_at == 0 ? CHANNEL_REQUEST_REFUSED : CHANNEL_OPEN_REFUSED, &why);
+	/* Alone, and none closed just before: no waiting helps. */
+	alone = t->refused_at == 0 && !t->refused_settling;
+	end(c, alone ? CHANNEL_REQUEST_REFUSED : CHANNEL_OPEN_REFUSED, &why);
 	t->events->changed(t->ctx);
 }
 

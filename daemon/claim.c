@@ -245,6 +245,8 @@ void claim_release(struct claim *c)
 		unlink(parked);
 	else if (claim_is_ours(c, c->path))
 		unlink(c->path);
+	/* Not by close() alone: a child between fork and exec still shares it. */
+	flock(c->lock_fd, LOCK_UN);
 	close(c->lock_fd);
 	c->lock_fd = -1;
 	c->parked = false;

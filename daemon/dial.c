@@ -200,10 +200,11 @@ static void on_attempt_ready(uv_poll_t *poll, int status, int events)
 	socklen_t len = sizeof(error);
 
 	(void)events;
-	if (status < 0)
-		error = -status;
-	else if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+	/* libuv says EBADF for any POLLERR: the socket itself knows why. */
+	if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
+	if (error == 0 && status < 0)
+		error = -status;
 	if (error != 0)
 		attempt_failed(a, error);
 	else

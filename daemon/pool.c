@@ -26,7 +26,7 @@ static bool has_room(const struct slot *s, const struct pool_waiter *w)
 	if (!s->ready || s->draining)
 		return false;
 	return channel_find_warm(s->transport, w->env) != NULL ||
-	       slot_sessions(s) < allowance(s->pool);
+	       (slot_sessions(s) < allowance(s->pool) && s->pause_until == 0);
 }
 
 static unsigned count_slots(const struct pool *pool, bool connecting_only)

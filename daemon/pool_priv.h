@@ -15,9 +15,10 @@ struct slot {
 	struct transport *transport;
 	struct destination *dest; /* of the waiter that it was opened for: BatchMode and the like */
 	bool ready;
-	bool draining;		     /* gets no new session; closed when the last has ended */
-	bool warm_blocked;	     /* no warm channel until something changes */
-	uint64_t idle_since;	     /* loop ms; 0 = in use */
+	bool draining;	      /* gets no new session; closed when the last has ended */
+	bool warm_blocked;    /* no warm channel until something changes */
+	uint64_t pause_until; /* loop ms: no open before; the server is still counting a close */
+	uint64_t idle_since;  /* loop ms; 0 = in use */
 	struct proto_prompt *prompt; /* open question, a copy */
 	struct pool_waiter *asked;   /* who was asked, NULL = nobody could be yet */
 };

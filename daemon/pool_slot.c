@@ -9,6 +9,8 @@
 
 /* After a further transport could not be opened, requests queue on those that are there. */
 #define NO_MORE_MS 30000
+/* So long no channel is opened after a refusal that a close just before may explain. */
+#define PAUSE_MS 20
 /* Above this round trip a warm channel is opened beside the request, not after it has started: the
  * next request would wait for it otherwise. Below, it would only take the server's time. */
 #define WARM_EARLY_MS 5.0
@@ -132,8 +134,12 @@ static void learn(struct slot *s)
 	if (!transport_take_refusal(s->transport, &live, &settling))
 		return;
 	s->warm_blocked = true;
+	if (settling) {
+		s->pause_until = pools_now(pool->pools) + PAUSE_MS;
+		pools_schedule(pool->pools);
+	}
 	/* What was open at once before can't be above the limit. */
-	if (live >= pool->confirmed || (!settling && live > 0)) {
+	if (live > 0 && (live >= pool->confirmed || !settling)) {
 		if (pool->limit != live)
 			log_info("%s: the server allows %u sessions on a connection",
 				 s->dest->label, live);
@@ -176,7 +182,7 @@ void slot_keep_warm(struct slot *s)
 	struct transport_stats stats;
 	struct channel *warm;
 
-	if (!s->ready || s->draining || config->warm == 0)
+	if (!s->ready || s->draining || config->warm == 0 || s->pause_until != 0)
 		return;
 	warm = channel_any_warm(s->transport);
 	if (warm != NULL) {

@@ -131,6 +131,8 @@ void pools_schedule(struct pools *p)
 
 			if (!s->ready || s->draining)
 				continue;
+			if (s->pause_until != 0 && s->pause_until < next)
+				next = s->pause_until;
 			if (interval > 0 && next_keepalive(now, interval) < next)
 				next = next_keepalive(now, interval);
 			if (s->idle_since != 0 && hold != UINT64_MAX && s->idle_since + hold < next)
@@ -152,6 +154,10 @@ static void tick_slot(struct slot *s, uint64_t now, uint64_t last)
 
 	if (!s->ready || s->draining)
 		return;
+	if (s->pause_until != 0 && now >= s->pause_until) {
+		s->pause_until = 0;
+		pool_touch(pool);
+	}
 	if (s->idle_since != 0 && hold != UINT64_MAX && now >= s->idle_since + hold) {
 		cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was idle for %u s",
 			  s->dest->label, (unsigned)((now - s->idle_since) / 1000));

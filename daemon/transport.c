@@ -18,8 +18,6 @@
 #define POLLS_PER_ROUND 8
 /* A channel that moved data so lately makes the connection a bulk one for now. */
 #define BULK_WINDOW_MS 1000
-/* sshd frees a closed session's place a moment after it has seen the CLOSE. */
-#define SETTLE_MS 100
 
 static const char *state_name(enum transport_state s)
 {
@@ -445,7 +443,7 @@ bool transport_take_refusal(struct transport *t, unsigned *live, bool *settling)
 		return false;
 	t->refused = false;
 	*live = t->refused_at;
-	*settling = uv_now(t->env->loop) - t->last_close_ms < SETTLE_MS;
+	*settling = t->refused_settling;
 	return true;
 }
 

@@ -34,8 +34,9 @@ struct transport {
 	struct channel *channels; /* list, oldest first */
 	unsigned terminals;	  /* channels with a terminal that run */
 	bool refused;		  /* an open was refused, not yet told to the pool */
-	unsigned refused_at;	  /* beside so many live channels */
-	uint64_t last_close_ms;	  /* when a channel was closed last */
+	unsigned refused_at;	  /* beside so many confirmed channels */
+	bool refused_settling;
+	uint64_t last_close_ms; /* when a channel was closed last */
 
 	struct defer progress; /* a turn is due */
 	struct defer ending;   /* `ended` is due */

@@ -45,6 +45,10 @@ def allow(box, *names):
     box.sshd.authorized.write_text("".join(read_text(box.keys.dir / f"{n}.pub") for n in names))
 
 
+def denied(result):
+    return "permission denied" in result.err.lower()
+
+
 def no_terminal(**env):
     """popen options of a client that has no terminal to ask on."""
     return {"start_new_session": True, "env": {"DISPLAY": None, "SSH_ASKPASS": None, **env}}
@@ -92,7 +96,7 @@ def test_wrong_key(auth):
     allow(box)
     result = box.run("h", "echo never")
     assert result.status == 255 and result.out == b""
-    assert "Permission denied" in result.err and "publickey" in result.err
+    assert denied(result) and "publickey" in result.err
 
 
 @oracle
@@ -101,7 +105,7 @@ def test_missing_key_file(auth):
     box = auth()
     box.host("h", box.sshd, IdentityFile="/nonexistent/key")
     result = box.run("h", "true")
-    assert result.status == 255 and "Permission denied" in result.err
+    assert result.status == 255 and denied(result)
 
 
 @oracle
@@ -113,7 +117,7 @@ def test_key_file_open_to_others_is_not_used(auth):
     loose.chmod(0o644)
     box.host("h", box.sshd, IdentityFile=str(loose))
     result = box.run("h", "true")
-    assert result.status == 255 and "Permission denied" in result.err
+    assert result.status == 255 and denied(result)
     assert "too open" in result.err.lower() or "unprotected" in result.err.lower()
 
 
@@ -156,7 +160,7 @@ def test_too_many_agent_keys(auth):
     agent = Agent(box, *wrong)
     box.host("h", box.sshd, IdentityFile="/nonexistent/key")
     result = box.run("h", "true", env=agent.env)
-    assert result.status == 255 and "Too many authentication failures" in result.err
+    assert result.status == 255 and "too many authentication failures" in result.err.lower()
 
 
 @oracle
@@ -165,7 +169,7 @@ def test_no_agent(auth):
     box = auth()
     box.host("h", box.sshd, IdentityFile="/nonexistent/key")
     result = box.run("h", "true", env={"SSH_AUTH_SOCK": str(box.dir / "no-agent")})
-    assert result.status == 255 and "Permission denied" in result.err
+    assert result.status == 255 and denied(result)
 
 
 def test_silent_agent_holds_up_nobody_else(auth):
@@ -252,7 +256,7 @@ def test_wrong_passphrases_end_in_a_refusal(encrypted):
         term.expect("passphrase")
         wait_for(lambda: not term.getecho(), "echo off")
         term.sendline("wrong")
-    term.expect("Permission denied")
+    term.expect("(?i)permission denied")
     term.expect(pexpect.EOF)
     term.wait()
     assert term.exitstatus == 255
@@ -276,15 +280,15 @@ def test_batch_mode_never_asks(encrypted):
     """BatchMode=yes: no question, a refusal at once."""
     term = encrypted.spawn("-o", "BatchMode=yes", "h", "true")
     text = term.read().decode()
-    assert "passphrase for key" not in text.replace("no passphrase", "") \
-        and "Permission denied" in text
+    assert "Enter passphrase" not in text and "permission denied" in text.lower()
 
 
 @oracle
 def test_no_terminal_and_no_askpass(encrypted):
     """Nobody can be asked: a refusal with a reason, not a hang."""
     result = encrypted.run("h", "true", **no_terminal())
-    assert result.status == 255 and "Permission denied" in result.err
+    assert result.status == 255 and re.search("(?i)permission denied|nobody could be asked",
+                                              result.err)
 
 
 def askpass(box, answer):
@@ -372,17 +376,16 @@ def test_password(auth):
 @oracle
 @needs_root
 def test_wrong_passwords(auth):
-    """Three wrong passwords: "Permission denied, please try again.", then the end."""
+    """Three wrong passwords: asked three times, then the end."""
     box = auth(PasswordAuthentication="yes", PubkeyAuthentication="no")
     box.account.set_password()
     term = box.spawn("h", "true", timeout=60)
-    for turn in range(3):
+    for _ in range(3):
         term.expect("password: ?")
         wait_for(lambda: not term.getecho(), "echo off")
         term.sendline("wrong")
-        if turn < 2:
-            term.expect("Permission denied, please try again")
-    term.expect(r"Permission denied \([^)]*password[^)]*\)")
+    term.expect(pexpect.EOF)
+    assert b"password:" not in term.before and b"denied" in term.before.lower()
 
 
 @oracle
@@ -480,8 +483,9 @@ def test_second_call_after_a_refusal_tries_again(auth):
 
 
 def test_refusal_names_host_and_next_step(auth):
-    """The sentence names user and host."""
+    """The sentence names user, host, address and a next step."""
     box = auth()
     allow(box)
     err = box.run("h", "true").err
-    assert re.search(rf"{box.account.name}@", err) and "127.0.0.1" in err
+    for word in (box.account.name, "h ", "127.0.0.1", str(box.sshd.port), "authorized_keys"):
+        assert word in err

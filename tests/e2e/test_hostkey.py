@@ -36,9 +36,12 @@ def other_key(box, name=None):
     return f"{name or f'[127.0.0.1]:{box.sshd.port}'} {public}\n"
 
 
+FAILED = re.compile("(?i)host key verification failed|identification has changed")
+
+
 def refused(result):
     assert result.status == 255 and result.out == b"", result
-    assert "Host key verification failed" in result.err, result
+    assert FAILED.search(result.err), result
     return result
 
 
@@ -71,7 +74,7 @@ def test_no_ends_it(fresh):
     term = fresh.spawn("h", "echo in")
     term.expect_exact("(yes/no/[fingerprint])?")
     term.sendline("no")
-    term.expect("Host key verification failed")
+    term.expect("(?i)host key verification failed")
     term.expect(pexpect.EOF)
     term.wait()
     assert term.exitstatus == 255 and not os.path.exists(fresh.known_hosts)
@@ -109,7 +112,7 @@ def test_strict_yes_refuses_unknown(fresh):
     """StrictHostKeyChecking=yes never asks and never adds."""
     term = fresh.spawn("-o", "StrictHostKeyChecking=yes", "h", "echo in")
     text = term.read().decode()
-    assert "Host key verification failed" in text and "yes/no" not in text
+    assert FAILED.search(text) and "yes/no" not in text
     assert not os.path.exists(fresh.known_hosts)
 
 
@@ -201,7 +204,7 @@ def test_changed_is_not_asked_about(fresh):
     """On a terminal a changed key is no question."""
     write(fresh, other_key(fresh))
     text = fresh.spawn("h", "echo in").read().decode()
-    assert "yes/no" not in text and "Host key verification failed" in text
+    assert "yes/no" not in text and FAILED.search(text)
 
 
 @oracle
@@ -251,11 +254,10 @@ def test_names_that_match(fresh, name, good):
 @oracle
 def test_host_key_alias(fresh):
     """HostKeyAlias: the alias is the name that counts, without a port."""
-    write(fresh, line(fresh, name="the-alias"))
+    write(fresh, line(fresh, name="the-alias"), other_key(fresh, "bad-alias"), line(fresh))
     assert batch(fresh, "-o", "HostKeyAlias=the-alias").text == "in\n"
     refused(batch(fresh, "-o", "HostKeyAlias=another"))
-    write(fresh, other_key(fresh, "the-alias"), line(fresh))
-    refused(batch(fresh, "-o", "HostKeyAlias=the-alias"))
+    refused(batch(fresh, "-o", "HostKeyAlias=bad-alias"))
 
 
 @oracle

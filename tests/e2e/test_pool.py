@@ -138,7 +138,7 @@ def test_identity_of_i_is_the_one_used(bare):
 def test_another_user_is_another_transport(warm):
     """user@ decides the account; a user that may not log in is refused, not served as another."""
     result = warm.run("-o", "BatchMode=yes", "nosuchuser@h", "id -un")
-    assert result.status == 255 and "Permission denied" in result.err
+    assert result.status == 255 and "permission denied" in result.err.lower()
     assert warm.ok("h", "id -un") == warm.account.name + "\n"
 
 

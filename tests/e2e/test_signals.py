@@ -6,26 +6,28 @@ import signal
 
 import pytest
 
-from util import alive, holds_for, kill, wait_for
+from util import alive, holds_for, kill, read_text, wait_for
 
 NAMES = ["INT", "TERM", "HUP"]
 
 
-def trapped(box, name, *options):
-    """A remote command that tells when the signal comes; returns once its trap is set."""
-    proc = box.popen(*options, "h", f"trap 'echo caught {name}; exit 3' {name}; echo armed; "
+def trapped(box, name):
+    """A remote command that writes down when the signal comes; returns once its trap is set."""
+    mark = box.account.home / f"caught-{name}"
+    mark.unlink(missing_ok=True)
+    proc = box.popen("h", f"trap 'echo caught >{mark}; exit 3' {name}; echo armed; "
                      "while :; do sleep 0.05; done")
     assert proc.stdout.readline() == b"armed\n"
-    return proc
+    return proc, mark
 
 
 @pytest.mark.core
 @pytest.mark.parametrize("name", NAMES)
 def test_signal_reaches_the_remote_command(warm, name):
-    """SIGINT, SIGTERM and SIGHUP arrive; what the trap says comes back."""
-    proc = trapped(warm, name)
+    """SIGINT, SIGTERM and SIGHUP arrive as themselves."""
+    proc, mark = trapped(warm, name)
     kill(proc.pid, getattr(signal, "SIG" + name))
-    assert proc.stdout.readline() == f"caught {name}\n".encode()
+    wait_for(lambda: read_text(mark) == "caught\n", f"the remote trap of {name}")
     proc.wait(20)
 
 
@@ -52,7 +54,7 @@ def test_other_sessions_are_not_signalled(warm):
     """Only the command of that client gets the signal."""
     bystander = warm.popen("h", "echo armed; exec sleep 76542")
     assert bystander.stdout.readline() == b"armed\n"
-    proc = trapped(warm, "TERM")
+    proc, _ = trapped(warm, "TERM")
     kill(proc.pid, signal.SIGTERM)
     proc.wait(20)
     holds_for(lambda: bystander.poll() is None, 0.2, "the bystander's session ended too")

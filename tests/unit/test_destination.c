@@ -501,6 +501,49 @@ static void test_key(void **state)
 	destination_unref(plain);
 }
 
+/* The same words mean another key where they are said in another directory or environment. */
+static void test_key_of_expanded_files(void **state)
+{
+	static char *env_one[] = {"D=/one", NULL}, *env_two[] = {"D=/two", NULL};
+	static const struct client_context clients[] = {
+		{.env = env_one, .cwd = "/work"},
+		{.env = env_one, .cwd = "/play"},
+		{.env = env_two, .cwd = "/work"},
+	};
+	static const struct {
+		const char *line;
+		bool same[3]; /* as for the first client */
+	} cases[] = {
+		{"identityfile rel", {true, false, true}},
+		{"identityfile ${D}/id", {true, true, false}},
+		{"identityfile /abs", {true, true, true}},
+		{"certificatefile rel", {true, false, true}},
+		{"userknownhostsfile rel", {true, false, true}},
+		{"globalknownhostsfile rel", {true, false, true}},
+		{"identityagent $D", {true, true, false}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HW_ARRAY_LEN(cases); i++) {
+		char *text = xasprintf("user u\nhostname h\nport 22\n%s\n", cases[i].line);
+		char first[65] = "";
+
+		for (size_t c = 0; c < HW_ARRAY_LEN(clients); c++) {
+			struct cause why;
+			struct destination *d =
+				destination_parse(text, defaults, "h", &clients[c], &why);
+
+			assert_non_null(d);
+			if (c == 0)
+				memcpy(first, d->key, sizeof(first));
+			if ((strcmp(first, d->key) == 0) != cases[i].same[c])
+				fail_msg("%s, client %zu", cases[i].line, c);
+			destination_unref(d);
+		}
+		free(text);
+	}
+}
+
 static void test_no_sense(void **state)
 {
 	static const char *const texts[] = {"",
@@ -537,12 +580,19 @@ static void test_references(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_connecting),
-		cmocka_unit_test(test_algorithms),	cmocka_unit_test(test_trust),
-		cmocka_unit_test(test_authentication),	cmocka_unit_test(test_session),
-		cmocka_unit_test(test_session_env),	cmocka_unit_test(test_fallback),
-		cmocka_unit_test(test_unknown_keyword), cmocka_unit_test(test_key),
-		cmocka_unit_test(test_no_sense),	cmocka_unit_test(test_references),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_connecting),
+		cmocka_unit_test(test_algorithms),
+		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_authentication),
+		cmocka_unit_test(test_session),
+		cmocka_unit_test(test_session_env),
+		cmocka_unit_test(test_fallback),
+		cmocka_unit_test(test_unknown_keyword),
+		cmocka_unit_test(test_key),
+		cmocka_unit_test(test_key_of_expanded_files),
+		cmocka_unit_test(test_no_sense),
+		cmocka_unit_test(test_references),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -73,7 +73,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Writes a file in which A, B and R stand for "type base64" of the three keys. */
+/* Writes a file in which A, B and R stand for "type base64" of the three keys, and X for A's key
+ * under the name of another type. */
 static void write_lines(struct fixture *f, const char *path, const char *lines)
 {
 	FILE *out = fopen(path, "we");
@@ -87,6 +88,8 @@ static void write_lines(struct fixture *f, const char *path, const char *lines)
 
 		if (k != NULL)
 			fprintf(out, "%s %s", k->type, k->text);
+		else if (*lines == 'X')
+			fprintf(out, "ssh-rsa %s", f->a.text);
 		else
 			fputc(*lines, out);
 	}
@@ -167,6 +170,7 @@ static void test_states(void **state)
 		/* what makes no sense is passed over */
 		{"h\nh ssh-ed25519\nh ssh-ed25519 !!!!\nh ssh-ed25519 AAAAB3Nz\nh ssh-rsa x\nh A\n",
 		 "h", 22, 'A', KNOWNHOSTS_OK, 6},
+		{"h X\n", "h", 22, 'A', KNOWNHOSTS_UNKNOWN, 0},
 		{"h A=\n", "h", 22, 'A', KNOWNHOSTS_UNKNOWN, 0},
 		{"|1|short|x A\n", "h", 22, 'A', KNOWNHOSTS_UNKNOWN, 0},
 		{"|1| A\n|2|a|b A\n| A\n", "h", 22, 'A', KNOWNHOSTS_UNKNOWN, 0},
