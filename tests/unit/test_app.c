@@ -160,6 +160,13 @@ static unsigned next_message(int fd, struct frame_reader *reader, char **error)
 	return type;
 }
 
+/* The stop has begun. */
+static void wait_for_no_socket(void)
+{
+	while (access(config.socket_path, F_OK) == 0)
+		assert_int_equal(poll(NULL, 0, 1), 0);
+}
+
 static double now_s(void)
 {
 	struct timespec now;
@@ -240,6 +247,7 @@ static void test_drain(void **state)
 	assert_int_equal(next_message(fd, &reader, NULL), PROTO_PONG);
 	start = now_s();
 	kill(pid, SIGTERM);
+	wait_for_no_socket();
 	next = start_daemon();
 	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
 	assert_int_equal(next_message(fd, &reader, &error), PROTO_EXIT);
@@ -273,9 +281,7 @@ static void test_second_signal(void **state)
 	assert_int_equal(next_message(fd, &reader, NULL), PROTO_PONG);
 	start = now_s();
 	kill(pid, SIGTERM);
-	/* The first must have been taken before the second is sent: the socket is gone then. */
-	while (access(config.socket_path, F_OK) == 0)
-		assert_int_equal(poll(NULL, 0, 1), 0);
+	wait_for_no_socket(); /* two signals at once may be one */
 	kill(pid, SIGINT);
 	assert_int_equal(next_message(fd, &reader, NULL), PROTO_EXIT);
 	expect_exit(pid, 0);
