@@ -167,6 +167,7 @@ static void wait_for_no_socket(void)
 		assert_int_equal(poll(NULL, 0, 1), 0);
 }
 
+/* Bounds leave 10 ms: the loop counts in whole milliseconds. */
 static double now_s(void)
 {
 	struct timespec now;
@@ -197,7 +198,7 @@ static void test_leaves_after_linger(void **state)
 	send_request(fd);
 	close(fd);
 	expect_exit(pid, 0);
-	assert_true(now_s() - start >= 1.0);
+	assert_true(now_s() - start >= 0.99);
 }
 
 /* A client that is connected keeps it, whatever it does. */
@@ -225,7 +226,7 @@ static void test_client_keeps_it(void **state)
 	close(fd);
 	frame_reader_finish(&reader);
 	expect_exit(pid, 0);
-	assert_true(now_s() - start >= 2.3);
+	assert_true(now_s() - start >= 2.29);
 }
 
 /* A session that does not end is waited for until the deadline, then told. Meanwhile the path is
@@ -254,7 +255,7 @@ static void test_drain(void **state)
 	assert_non_null(strstr(error, "stopped"));
 	assert_int_equal(next_message(fd, &reader, NULL), 0);
 	expect_exit(pid, 0);
-	assert_true(now_s() - start >= 0.7);
+	assert_true(now_s() - start >= 0.69);
 	close(fd);
 	fd = connect_daemon();
 	close(fd);
