@@ -103,11 +103,10 @@ static void open_agent(struct auth *a, struct auth_keys *k)
 		k->agent_tried = xcalloc(agent_key_count(k->agent) + 1, sizeof(bool));
 }
 
-static bool matches_file(const struct auth_keys *k, ssh_key key)
+static bool matches_file(const struct auth_keys *k, const struct keyblob *blob)
 {
 	for (size_t i = 0; i < k->nfiles; i++)
-		if (k->files[i].pub != NULL &&
-		    ssh_key_cmp(k->files[i].pub, key, SSH_KEY_CMP_PUBLIC) == 0)
+		if (keyblob_same_key(&k->files[i].blob, blob))
 			return true;
 	return false;
 }
@@ -122,12 +121,10 @@ static size_t order_agent_keys(struct auth *a, struct auth_keys *k, size_t **ord
 	*order = xcalloc(count + 1, sizeof(**order));
 	for (size_t i = 0; i < count; i++) {
 		const struct agent_key *key = agent_key_at(k->agent, i);
-		ssh_key parsed;
 
 		if (k->agent_tried[i])
 			continue;
-		parsed = keyblob_to_key(&key->blob);
-		if (parsed == NULL) {
+		if (!keyblob_known(&key->blob)) {
 			/* libssh would stop at it and forget those behind it. */
 			auth_note(a, "agent key %s is of a kind that libssh does not know",
 				  key->comment);
@@ -135,11 +132,10 @@ static size_t order_agent_keys(struct auth *a, struct auth_keys *k, size_t **ord
 			a->ssh_might = true;
 			continue;
 		}
-		if (matches_file(k, parsed))
+		if (matches_file(k, &key->blob))
 			(*order)[n++] = i;
 		else if (!a->l->dest->identities_only)
 			others[nothers++] = i;
-		ssh_key_free(parsed);
 	}
 	memcpy(*order + n, others, nothers * sizeof(*others));
 	free(others);

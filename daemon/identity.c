@@ -112,11 +112,17 @@ enum identity_state identity_load_private(const char *path, const char *passphra
 
 ssh_key identity_load_cert(const char *path, ssh_key key)
 {
+	struct keyblob of_cert = {.data = NULL}, of_key = {.data = NULL};
 	ssh_key cert = NULL;
+	bool same;
 
 	if (!is_plain_file(path) || ssh_pki_import_cert_file(path, &cert) != SSH_OK)
 		return NULL;
-	if (ssh_key_cmp(cert, key, SSH_KEY_CMP_PUBLIC) == 0)
+	same = keyblob_from_key(cert, &of_cert) && keyblob_from_key(key, &of_key) &&
+	       keyblob_same_key(&of_cert, &of_key);
+	keyblob_finish(&of_cert);
+	keyblob_finish(&of_key);
+	if (same)
 		return cert;
 	ssh_key_free(cert);
 	return NULL;

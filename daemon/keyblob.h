@@ -13,10 +13,12 @@ struct keyblob {
 
 /* false: libssh cannot export the key. */
 bool keyblob_from_key(ssh_key key, struct keyblob *out);
-/* A new key object (ssh_key_free), or NULL when libssh does not know the type. */
-ssh_key keyblob_to_key(const struct keyblob *b);
+/* Can libssh make a key object of it? */
+bool keyblob_known(const struct keyblob *b);
 void keyblob_finish(struct keyblob *b);
 bool keyblob_equal(const struct keyblob *a, const struct keyblob *b);
+/* The same key, though one of the two may be a certificate for it (PROTOCOL.certkeys). */
+bool keyblob_same_key(const struct keyblob *a, const struct keyblob *b);
 /* The type's name, "ssh-ed25519", into out; "unknown" when the bytes make no sense. */
 void keyblob_type(const struct keyblob *b, char *out, size_t size);
 /* As OpenSSH's messages name it: "ED25519", "RSA", "ECDSA-SK". Static. */

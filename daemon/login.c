@@ -38,6 +38,12 @@ struct phase_post {
 	const char *phase;
 };
 
+struct notice_post {
+	struct login *login;
+	char *text;
+	bool raw;
+};
+
 uint64_t login_now_ms(void)
 {
 	struct timespec ts;
@@ -140,18 +146,58 @@ void login_phase(struct login *l, const char *phase)
 	worker_post(l->workers, on_phase, post);
 }
 
+static void on_notice(void *ctx)
+{
+	struct notice_post *post = ctx;
+
+	if (!login_cancelled(post->login))
+		post->login->events.notice(post->login->ctx, post->text, post->raw);
+	free(post->text);
+	free(post);
+}
+
+/* Takes text. */
+static void tell(struct login *l, char *text, bool raw)
+{
+	char **kept = raw ? &l->result.banner : &l->result.warnings, *all;
+	struct notice_post *post;
+
+	if (l->events.notice != NULL) {
+		post = xcalloc(1, sizeof(*post));
+		post->login = l;
+		post->text = text;
+		post->raw = raw;
+		worker_post(l->workers, on_notice, post);
+		return;
+	}
+	all = xasprintf("%s%s", *kept != NULL ? *kept : "", text);
+	free(text);
+	free(*kept);
+	*kept = all;
+}
+
 void login_warn(struct login *l, const char *fmt, ...)
 {
-	char *line, *all;
+	char *line;
 	va_list ap;
 
 	va_start(ap, fmt);
 	line = xvasprintf(fmt, ap);
 	va_end(ap);
-	all = xasprintf("%s%s\n", l->result.warnings != NULL ? l->result.warnings : "", line);
+	tell(l, xasprintf("%s\n", line), false);
 	free(line);
-	free(l->result.warnings);
-	l->result.warnings = all;
+}
+
+/* The server's words before it lets anybody in, once. */
+static void tell_banner(struct login *l)
+{
+	char *banner = l->banner_told ? NULL : ssh_get_issue_banner(l->session);
+
+	if (banner == NULL)
+		return;
+	l->banner_told = true;
+	tell(l, xstrdup(banner), true);
+	ssh_string_free_char(banner);
 }
 
 char *login_visible(const char *text)
@@ -263,6 +309,7 @@ int login_ask(struct login *l, const struct proto_prompt *p, char ***answers)
 	int rc;
 
 	*answers = NULL;
+	tell_banner(l);
 	l->result.prompted = true;
 	pthread_mutex_lock(&l->lock);
 	q->number = l->prompt_open = ++l->prompts;
@@ -350,16 +397,6 @@ static void close_session(struct login *l)
 	l->session = NULL;
 }
 
-static void collect_banner(struct login *l)
-{
-	char *banner = ssh_get_issue_banner(l->session);
-
-	if (banner == NULL)
-		return;
-	l->result.banner = xstrdup(banner);
-	ssh_string_free_char(banner);
-}
-
 static void run_login(void *ctx)
 {
 	struct login *l = ctx;
@@ -372,11 +409,13 @@ static void run_login(void *ctx)
 	if (handshake_run(l) == HW_OK) {
 		kex_done = login_now_ms();
 		l->result.kex_ms = (unsigned)(kex_done - begin);
+		l->timeout_ms = l->auth_timeout_ms;
+		l->deadline_ms = kex_done + l->timeout_ms;
 		if (trust_run(l) == HW_OK) {
 			kex_done = login_now_ms();
 			ok = auth_run(l) == HW_OK;
 			l->result.auth_ms = (unsigned)(login_now_ms() - kex_done);
-			collect_banner(l);
+			tell_banner(l);
 		}
 	}
 	if (ok && !login_cancelled(l)) {
@@ -454,6 +493,8 @@ struct login *login_start(struct worker_pool *workers, const struct login_params
 	l->ctx = ctx;
 	l->hint = params->hint;
 	l->timeout_ms = params->timeout_ms > 0 ? params->timeout_ms : DEFAULT_TIMEOUT_MS;
+	l->auth_timeout_ms =
+		params->auth_timeout_ms > 0 ? params->auth_timeout_ms : DEFAULT_TIMEOUT_MS;
 	l->phase = "login";
 	atomic_init(&l->cancelled, false);
 	pthread_mutex_init(&l->lock, NULL);

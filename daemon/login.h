@@ -23,7 +23,9 @@ struct login_params {
 	struct destination *dest; /* login_start() takes its own reference */
 	char peer[64];		  /* numeric address, for messages and CheckHostIP; may be empty */
 	struct login_hint hint;
-	unsigned timeout_ms; /* for all of it but the time a person thinks; 0 = 120 s */
+	/* 0 = 120 s each. A person's time to think does not count. */
+	unsigned timeout_ms;	  /* for the key exchange (ConnectTimeout covers it in ssh, too) */
+	unsigned auth_timeout_ms; /* then for all the rest */
 };
 
 struct login_result {
@@ -45,6 +47,10 @@ struct login_events {
 	/* A question; answer by login_answer() on the loop thread, once. p is valid during the
 	 * call. */
 	void (*prompt)(void *ctx, const struct proto_prompt *p);
+	/* May be NULL; then banner and warnings come with the result. Else each comes here as soon
+	 * as it arises, before any question that follows it, and not with the result. raw: the
+	 * server's banner, bytes as sent; else a line of ours with its newline. */
+	void (*notice)(void *ctx, const char *text, bool raw);
 	/* The phase changed: "key exchange", "host key", "authentication". */
 	void (*phase)(void *ctx, const char *phase);
 	/* The end; the login is gone after it returns. r is valid during the call. */

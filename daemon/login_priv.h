@@ -27,10 +27,12 @@ struct login {
 	char where[320]; /* "web1 (10.0.0.5 port 22)": the host in every text */
 	char peer[64];
 	struct login_hint hint;
-	unsigned timeout_ms;
+	unsigned auth_timeout_ms;
 
 	/* worker thread only, until the job is done */
 	ssh_session session;
+	unsigned timeout_ms; /* of this part of the login, for texts */
+	bool banner_told;
 	uint64_t deadline_ms; /* CLOCK_MONOTONIC; moved by the time that a person thinks */
 	struct login_result result;
 	enum login_trust trust;

@@ -175,7 +175,8 @@ static bool other_types_known(const struct login *l)
 	return false;
 }
 
-static void remember_key(struct login *l, const struct shown_key *k)
+/* false: the key could not be kept, and the next login would ask again. */
+static bool remember_key(struct login *l, const struct shown_key *k)
 {
 	char *const *files = l->dest->user_known_hosts;
 	char why[256];
@@ -184,7 +185,7 @@ static void remember_key(struct login *l, const struct shown_key *k)
 	int rc;
 
 	if (files == NULL || files[0] == NULL)
-		return; /* UserKnownHostsFile none */
+		return false; /* UserKnownHostsFile none */
 	name = known_name(l->dest, &port);
 	rc = knownhosts_append(files[0], name, port, l->dest->hash_known_hosts, k->type,
 			       k->blob.data, k->blob.len, why, sizeof(why));
@@ -194,12 +195,13 @@ static void remember_key(struct login *l, const struct shown_key *k)
 			   k->name, k->short_type);
 	else
 		login_warn(l, "Failed to add the host to the list of known hosts (%s).", why);
+	return rc == HW_OK;
 }
 
 static int refuse_unknown(struct login *l, const struct shown_key *k, const char *reason)
 {
 	cause_set(&l->result.why, CAUSE_HOSTKEY_UNKNOWN,
-		  "%s: host key verification failed: %s host key %s is not known for %s, and %s",
+		  "%s: Host key verification failed: %s host key %s is not known for %s, and %s",
 		  l->where, k->short_type, k->fingerprint, k->name, reason);
 	cause_hint(
 		&l->result.why,
@@ -265,7 +267,7 @@ static int ask_unknown(struct login *l, const struct shown_key *k)
 	free(intro);
 	if (verdict != 1)
 		return refuse_unknown(l, k, "it was not accepted");
-	remember_key(l, k);
+	l->result.prompted = !remember_key(l, k);
 	return HW_OK;
 }
 
@@ -280,7 +282,7 @@ static int judge_unknown(struct login *l, const struct shown_key *k)
 	case STRICT_NO:
 		break;
 	}
-	remember_key(l, k);
+	(void)remember_key(l, k);
 	return HW_OK;
 }
 
@@ -320,11 +322,11 @@ static int judge_changed(struct login *l, const struct shown_key *k,
 		free(old);
 		return go_on_warned(l);
 	}
-	cause_set(
-		&l->result.why, CAUSE_HOSTKEY_CHANGED,
-		"%s: REMOTE HOST IDENTIFICATION HAS CHANGED: the %s host key is now %s, but %s:%u "
-		"has %s; either somebody sits in between, or the server got a new key",
-		l->where, k->short_type, k->fingerprint, file, line, old);
+	cause_set(&l->result.why, CAUSE_HOSTKEY_CHANGED,
+		  "%s: Host key verification failed: REMOTE HOST IDENTIFICATION HAS CHANGED: the "
+		  "%s host key is now %s, but %s:%u "
+		  "has %s; either somebody sits in between, or the server got a new key",
+		  l->where, k->short_type, k->fingerprint, file, line, old);
 	cause_hint(&l->result.why,
 		   "ask the server's administrator; if the new key is right: ssh-keygen -f '%s' -R "
 		   "'%s'",
@@ -348,7 +350,8 @@ static int judge_revoked(struct login *l, const struct shown_key *k,
 		return go_on_warned(l);
 	}
 	cause_set(&l->result.why, CAUSE_HOSTKEY_REVOKED,
-		  "%s: the %s host key %s is marked as revoked in %s:%u: a stolen key may be used "
+		  "%s: Host key verification failed: the %s host key %s is marked as revoked in "
+		  "%s:%u: a stolen key may be used "
 		  "to impersonate this host",
 		  l->where, k->short_type, k->fingerprint, file, line);
 	cause_hint(&l->result.why,

@@ -16,7 +16,8 @@ struct login_case {
 	/* set before the run */
 	struct destination dest; /* filled by login_case_init(), changed by the test */
 	struct login_hint hint;
-	unsigned timeout_ms;
+	unsigned timeout_ms, auth_timeout_ms;
+	bool want_notices;	  /* banner and warnings as events */
 	unsigned cancel_after_ms; /* 0 = not */
 	int fd;			  /* -1: connect to the server */
 	uint16_t port;
@@ -28,6 +29,7 @@ struct login_case {
 	bool ok;
 	struct cause why;
 	char *warnings, *banner;
+	unsigned prompts_before_banner; /* with want_notices */
 	struct login_hint next_hint;
 	bool prompted, handover;
 	unsigned kex_ms, auth_ms;

@@ -99,6 +99,7 @@ static void an_unknown_key_is_asked_and_kept(void **state)
 	login_case_run(&c);
 	assert_true(c.ok);
 	assert_int_equal(c.prompts, 2);
+	assert_false(c.prompted); /* another login would not ask again */
 	assert_int_equal(c.kinds[0], PROTO_PROMPT_HOSTKEY);
 	expected = xasprintf("The authenticity of host '[127.0.0.1]:%u ([127.0.0.1]:%u)' can't be "
 			     "established.\nED25519 key fingerprint is SHA256:",

@@ -156,6 +156,82 @@ static void an_encrypted_key_asks_for_its_passphrase(void **state)
 	login_case_finish(&c);
 }
 
+/* Every kind of key that libssh reads, from a file and from an agent. */
+static void all_kinds_of_keys(void **state)
+{
+	static const char *const kinds[] = {"rsa -b 2048", "ecdsa -b 384", "rsa -b 2048 -m PEM"};
+
+	(void)state;
+	for (size_t i = 0; i < HW_ARRAY_LEN(kinds); i++) {
+		for (int locked = 0; locked < 2; locked++) {
+			static const char *const key[] = {"id_kind", NULL};
+			struct login_case c;
+			char *command = xasprintf(
+				"cd $DIR; rm -f id_kind*; ssh-keygen -q -t %s -N '%s' -f id_kind; "
+				"cat id_plain.pub id_enc.pub id_kind.pub > authorized_keys",
+				kinds[i], locked ? SSHD_PASSPHRASE : "");
+
+			private_sshd_shell(&server, command);
+			free(command);
+			login_case_init(&c, &server, "root", key);
+			c.answers[0] = "wrong";
+			c.answers[1] = SSHD_PASSPHRASE;
+			login_case_run(&c);
+			assert_logged_in(&c);
+			assert_int_equal(c.prompts, locked ? 2 : 0);
+			login_case_finish(&c);
+		}
+	}
+}
+
+static void a_certificate_is_offered_first(void **state)
+{
+	static const char *const key[] = {"id_cert", NULL};
+	struct login_case c;
+	char *config = xasprintf("TrustedUserCAKeys %s/ca.pub", server.dir);
+
+	(void)state;
+	restart(config);
+	free(config);
+	private_sshd_shell(&server, "cd $DIR; ssh-keygen -q -t ed25519 -N '' -f ca; ssh-keygen -q "
+				    "-t ed25519 -N '' -f id_cert; ssh-keygen -q -s ca -I test -n "
+				    "root id_cert.pub");
+	login_case_init(&c, &server, "root", key);
+	login_case_run(&c);
+	assert_logged_in(&c);
+	login_case_finish(&c);
+	/* As CertificateFile, under another name. */
+	private_sshd_shell(&server, "mv $DIR/id_cert-cert.pub $DIR/elsewhere");
+	login_case_init(&c, &server, "root", key);
+	c.dest.certificate_files = (char *[]){private_sshd_path(&server, "elsewhere"), NULL};
+	login_case_run(&c);
+	assert_logged_in(&c);
+	free(c.dest.certificate_files[0]);
+	login_case_finish(&c);
+	/* Without it the server knows nothing of the key. */
+	login_case_init(&c, &server, "root", key);
+	login_case_run(&c);
+	assert_false(c.ok);
+	login_case_finish(&c);
+}
+
+/* A wanted key of which libssh can make nothing (as one on a token): ssh may do it. */
+static void an_unreadable_kind_of_key_is_handed_over(void **state)
+{
+	static const char *const key[] = {"id_odd", NULL};
+	struct login_case c;
+
+	(void)state;
+	private_sshd_shell(&server, "cd $DIR; cp id_plain.pub id_odd.pub; umask 077; echo what > "
+				    "id_odd");
+	login_case_init(&c, &server, "root", key);
+	login_case_run(&c);
+	assert_false(c.ok);
+	assert_true(c.handover);
+	assert_contains(c.why.text, "libssh cannot read");
+	login_case_finish(&c);
+}
+
 /* The server does not want the key: nobody is asked for its passphrase. */
 static void an_unwanted_encrypted_key_is_not_asked_for(void **state)
 {
@@ -196,7 +272,7 @@ static void a_refusal_tells_what_was_tried(void **state)
 	assert_false(c.ok);
 	assert_int_equal(c.why.cls, CAUSE_AUTH);
 	assert_contains(c.why.text, "testhost (127.0.0.1 port ");
-	assert_contains(c.why.text, "permission denied for root (the server accepts publickey)");
+	assert_contains(c.why.text, "Permission denied (publickey) for user root");
 	assert_contains(c.why.text, "/id_other (SHA256:");
 	assert_contains(c.why.text, "no agent");
 	assert_false(c.handover);
@@ -345,7 +421,7 @@ static void cancel_while_the_agent_waits(void **state)
 	/* The deadline holds as well. */
 	login_case_init(&c, &server, "root", none);
 	login_case_use_agent(&c, &server);
-	c.timeout_ms = 500;
+	c.auth_timeout_ms = 500;
 	login_case_run(&c);
 	assert_false(c.ok);
 	assert_int_equal(c.why.cls, CAUSE_LOGIN_TIMEOUT);
@@ -404,7 +480,7 @@ static void passwords_are_asked_for(void **state)
 	assert_false(c.ok);
 	assert_int_equal(c.prompts, 3);
 	assert_contains(c.why.text, "password refused 3 times");
-	assert_contains(c.why.text, "accepts publickey,password");
+	assert_contains(c.why.text, "Permission denied (publickey,password)");
 	login_case_finish(&c);
 
 	login_case_init(&c, &server, account, none);
@@ -496,6 +572,17 @@ static void the_banner_comes_as_sent(void **state)
 	assert_logged_in(&c);
 	assert_string_equal(c.banner, "Be nice.\r\n\033[1mReally\n");
 	login_case_finish(&c);
+
+	/* As an event, it comes before the question that follows it. */
+	login_case_init(&c, &server, "root", encrypted);
+	c.want_notices = true;
+	c.answers[0] = SSHD_PASSPHRASE;
+	login_case_run(&c);
+	assert_logged_in(&c);
+	assert_string_equal(c.banner, "Be nice.\r\n\033[1mReally\n");
+	assert_int_equal(c.prompts_before_banner, 0);
+	assert_int_equal(c.prompts, 1);
+	login_case_finish(&c);
 }
 
 static int by_ms(const void *a, const void *b)
@@ -546,6 +633,9 @@ int main(void)
 		cmocka_unit_test(a_plain_key_needs_no_probe),
 		cmocka_unit_test(a_stale_hint_does_no_harm),
 		cmocka_unit_test(an_encrypted_key_asks_for_its_passphrase),
+		cmocka_unit_test(all_kinds_of_keys),
+		cmocka_unit_test(a_certificate_is_offered_first),
+		cmocka_unit_test(an_unreadable_kind_of_key_is_handed_over),
 		cmocka_unit_test(an_unwanted_encrypted_key_is_not_asked_for),
 		cmocka_unit_test(batch_mode_says_that_it_did_not_ask),
 		cmocka_unit_test(a_refusal_tells_what_was_tried),

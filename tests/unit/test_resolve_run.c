@@ -44,7 +44,7 @@ static void wait_dead(const char *pid)
 {
 	double start = now();
 
-	while (!is_dead(pid))
+	for (; !is_dead(pid); pause_briefly())
 		assert_true(now() - start < 10);
 }
 
