@@ -476,11 +476,13 @@ static void send_keepalive(struct transport *t)
 {
 	uint64_t before = t->packets.out_packets;
 
+	/* Noted before sending: libssh polls once after it sent, and may read the answer right
+	 * there. Noted afterwards, that answer would be missed, and a live path be called dead. */
+	t->last_in_packets = t->packets.in_packets;
 	for (int i = 0; i < 2 && t->packets.out_packets == before; i++)
 		ssh_send_keepalive(t->session);
 	t->keepalive_pending = t->packets.out_packets != before;
 	t->keepalive_ns = uv_hrtime();
-	t->last_in_packets = t->packets.in_packets;
 	transport_touch(t);
 }
 
