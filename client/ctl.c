@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "client/connect.h"
 #include "client/ctl_print.h"
 #include "client/ctl_reply.h"
+#include "protocol/alloc.h"
 #include "protocol/encode.h"
 #include "protocol/frame.h"
 
@@ -220,19 +222,32 @@ static void print(const struct ctl *c, const struct ctl_reply *r)
 	}
 }
 
+static int HW_PRINTF(2, 3) fail(const struct ctl *c, const char *fmt, ...)
+{
+	struct ctl_reply r = {.ok = false};
+	va_list ap;
+
+	va_start(ap, fmt);
+	r.error = xvasprintf(fmt, ap);
+	va_end(ap);
+	print(c, &r);
+	free(r.error);
+	return CTL_EXIT_FAILED;
+}
+
+/* For `list` that is an answer. */
 static int no_daemon(const struct ctl *c)
 {
-	static char text[] = "no hawserd is running";
-	struct ctl_reply none = {.ok = strcmp(c->verb, "list") == 0};
+	static const char text[] = "no hawserd is running";
+	struct ctl_reply none = {.ok = true};
 
-	none.error = none.ok ? NULL : text;
+	if (strcmp(c->verb, "list") != 0)
+		return fail(c, "%s", text);
 	if (c->json)
 		ctl_print_json(stdout, &none);
-	else if (none.ok)
-		puts(text);
 	else
-		fprintf(stderr, "hawserctl: %s\n", text);
-	return none.ok ? 0 : CTL_EXIT_FAILED;
+		puts(text);
+	return 0;
 }
 
 static int exchange(const struct ctl *c, int sock)
@@ -240,23 +255,25 @@ static int exchange(const struct ctl *c, int sock)
 	struct ctl_reply reply = {0};
 	struct frame_reader in;
 	int64_t deadline = clock_ms() + CTL_REPLY_MS;
+	int status = 0;
 
 	frame_reader_init(&in);
 	int r = send_control(sock, c, deadline);
 	if (r == HW_OK)
 		r = receive(sock, &in, deadline, &reply);
-	int status = r == HW_OK && reply.ok ? 0 : CTL_EXIT_FAILED;
 	if (r == HW_EOF || (r == HW_ESYS && errno == ECONNRESET))
 		status = no_daemon(c); /* it left just as we came */
 	else if (r == HW_ETIMEOUT)
-		fprintf(stderr,
-			"hawserctl: hawserd (pid %ld) does not answer; end it with `kill %ld`\n",
-			connect_peer_pid(sock), connect_peer_pid(sock));
+		status = fail(c, "hawserd (pid %ld) does not answer; end it with `kill %ld`",
+			      connect_peer_pid(sock), connect_peer_pid(sock));
 	else if (r < 0)
-		fprintf(stderr, "hawserctl: hawserd gave no answer: %s\n", hw_strerror(r));
+		status = fail(c, "hawserd gave no answer: %s", hw_strerror(r));
 	else
 		print(c, &reply);
-	if (status == 0 && strcmp(c->verb, "stop") == 0 && !wait_for_end(sock, &in, &reply)) {
+	if (r == HW_OK && !reply.ok)
+		status = CTL_EXIT_FAILED;
+	if (r == HW_OK && reply.ok && strcmp(c->verb, "stop") == 0 &&
+	    !wait_for_end(sock, &in, &reply)) {
 		fprintf(stderr, "hawserctl: hawserd (pid %ld) has not ended yet\n",
 			connect_peer_pid(sock));
 		status = CTL_EXIT_FAILED;
@@ -274,10 +291,8 @@ int ctl_run(const struct ctl *c)
 	int r = connect_daemon(false, &sock, why, sizeof(why));
 	if (r == HW_ENOENT)
 		return no_daemon(c);
-	if (r < 0) {
-		fprintf(stderr, "hawserctl: %s\n", why);
-		return CTL_EXIT_FAILED;
-	}
+	if (r < 0)
+		return fail(c, "%s", why);
 	int status = exchange(c, sock);
 	close(sock);
 	/* A full disk must not look like success. */

@@ -5,10 +5,39 @@
 
 #define CELL_MAX 80
 
+/* The length of the UTF-8 sequence at p; 0: it is none (RFC 3629). */
+static size_t utf8_length(const unsigned char *p)
+{
+	size_t len = p[0] < 0x80   ? 1
+		     : p[0] < 0xc2 ? 0
+		     : p[0] < 0xe0 ? 2
+		     : p[0] < 0xf0 ? 3
+		     : p[0] < 0xf5 ? 4
+				   : 0;
+
+	for (size_t i = 1; i < len; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0; /* overlong, a surrogate, or beyond Unicode */
+	return len;
+}
+
 static void json_string(FILE *out, const char *s)
 {
 	fputc('"', out);
 	for (const unsigned char *p = (const unsigned char *)s; *p != '\0'; p++) {
+		size_t len = utf8_length(p);
+		if (len == 0) {
+			fputs("\\ufffd", out);
+			continue;
+		}
+		if (len > 1) {
+			fwrite(p, 1, len, out);
+			p += len - 1;
+			continue;
+		}
 		if (*p == '"' || *p == '\\')
 			fprintf(out, "\\%c", *p);
 		else if (*p < ' ' || *p == 0x7f)
@@ -137,6 +166,8 @@ static void format_value(const struct reply_value *v, char *out, size_t size)
 		snprintf(out, size, "%s", v->boolean ? "yes" : "no");
 	else if (number && ends_with(v->key, "_s"))
 		ctl_format_age(number_of(v), out, size);
+	else if (number && ends_with(v->key, "_ms") && number_of(v) >= 1000)
+		ctl_format_age(number_of(v) / 1000, out, size);
 	else if (number && ends_with(v->key, "_ms"))
 		snprintf(out, size, "%.1fms", number_of(v));
 	else if (v->kind == 'u' && strncmp(v->key, "bytes", 5) == 0)

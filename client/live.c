@@ -24,24 +24,43 @@ void live_done(struct live *l, int status)
 	l->status = status;
 }
 
+void live_drain(struct live *l)
+{
+	l->got_exit = true;
+	if (l->st->pumped) {
+		relay_stop_input(&l->relay);
+		l->give_up_ms = clock_ms() + LIVE_DRAIN_MS;
+	}
+	if (!l->st->pumped || !relay_draining(&l->relay))
+		live_done(l, l->status);
+}
+
+void live_fail(struct live *l, char *error, char *hint)
+{
+	if (l->end != LIVE_GOING || l->got_exit) {
+		free(error);
+		free(hint);
+		return;
+	}
+	l->exit.error = error;
+	l->exit.hint = hint;
+	l->status = HW_EXIT_FAILURE;
+	live_drain(l);
+}
+
 /* The daemon went away or cannot be understood: did the command run? */
 static void lost(struct live *l, const char *what)
 {
-	char host[256];
+	char host[256], *hint;
 
-	if (l->end != LIVE_GOING)
-		return;
 	options_host_name(l->opt, host, sizeof(host));
-	tty_restore();
-	say("%s while it served %s", what, host);
 	if (bytebuf_len(&l->out) > 0 && !l->heard)
-		say("the command was not run; try again");
-	else if (l->started)
-		say("the command was running and may still run; look at %s before you repeat it",
-		    host);
+		hint = xstrdup("the command was not run; try again");
 	else
-		say("the command may have run; look at %s before you repeat it", host);
-	live_done(l, HW_EXIT_FAILURE);
+		hint = xasprintf("the command %s; look at %s before you repeat it",
+				 l->started ? "was running and may still run" : "may have run",
+				 host);
+	live_fail(l, xasprintf("%s while it served %s", what, host), hint);
 }
 
 /* Sends what is queued as far as the socket takes it. */
@@ -219,6 +238,9 @@ static void handle_escape(struct live *l)
 /* The next moment at which silence means something. */
 static int64_t next_deadline(const struct live *l)
 {
+	/* Output that the user does not read (^S) is kept for as long as that takes. */
+	if (l->got_exit)
+		return relay_waiting(&l->relay) ? INT64_MAX : l->give_up_ms;
 	int64_t at = l->ping_ms != 0
 			     ? l->ping_ms + LIVE_PONG_MS
 			     : l->heard_ms + (l->heard ? LIVE_SILENCE_MS : LIVE_FIRST_SILENCE_MS);
@@ -228,37 +250,31 @@ static int64_t next_deadline(const struct live *l)
 
 static void give_up(struct live *l)
 {
-	if (l->stop_signo != 0) {
+	if (l->stop_signo != 0)
 		say_verbose(1, "ended by signal %d", l->stop_signo);
-		live_done(l, HW_EXIT_FAILURE);
-	} else {
-		/* EXIT came; its status stands. */
-		live_done(l, l->status);
-	}
+	/* When EXIT came, its status stands. */
+	live_done(l, l->got_exit ? l->status : HW_EXIT_FAILURE);
 }
 
 static void handle_silence(struct live *l)
 {
 	int64_t now = clock_ms();
 
-	if (l->give_up_ms != 0 && now >= l->give_up_ms) {
+	if (now < next_deadline(l))
+		return;
+	if (l->got_exit || (l->give_up_ms != 0 && now >= l->give_up_ms)) {
 		give_up(l);
 		return;
 	}
-	if (now < next_deadline(l))
-		return;
-	if (l->got_exit)
-		return;
 	if (l->ping_ms == 0) {
 		l->ping_ms = now;
 		send_empty(l, PROTO_PING);
 		return;
 	}
+	long pid = connect_peer_pid(l->sock);
 	tty_restore();
-	say("hawserd (pid %ld) does not answer; the command may have run",
-	    connect_peer_pid(l->sock));
-	say("end it with `hawserctl stop --now` or `kill %ld`, then try again",
-	    connect_peer_pid(l->sock));
+	say("hawserd (pid %ld) does not answer; the command may have run", pid);
+	say("end it with `hawserctl stop --now` or `kill %ld`, then try again", pid);
 	live_done(l, HW_EXIT_FAILURE);
 }
 
@@ -274,7 +290,8 @@ static void turn(struct live *l)
 	size_t n = POLL_RELAY;
 	if (l->st->pumped)
 		n += relay_poll(&l->relay, p + POLL_RELAY);
-	int ready = poll(p, (nfds_t)n, clock_left(next_deadline(l)));
+	int64_t deadline = next_deadline(l);
+	int ready = poll(p, (nfds_t)n, deadline == INT64_MAX ? -1 : clock_left(deadline));
 	if (ready < 0 && errno != EINTR) {
 		lost(l, "poll failed");
 		return;

@@ -38,7 +38,7 @@ struct live {
 	struct signals signals;
 	enum live_end end;
 	int status, signo;
-	struct proto_exit exit; /* once got_exit */
+	struct proto_exit exit; /* once got_exit: the daemon's, or our own words in its place */
 	char *fallback;
 	bool want_started, started, tty, got_exit, asking, heard;
 	bool raw;	    /* the terminal shall be raw while we are in front */
@@ -59,6 +59,11 @@ void live_finish(struct live *l);
 void live_send(struct live *l, uint8_t *frame, size_t len);
 /* Ends the request with a status. The first end counts. */
 void live_done(struct live *l, int status);
+/* The daemon has said its last word, exit and status are set: what is still in our pipes goes out,
+ * then the request is over. */
+void live_drain(struct live *l);
+/* The same for an end without EXIT. error and hint (may be NULL) are on the heap and taken over. */
+void live_fail(struct live *l, char *error, char *hint);
 /* Reads what the socket has and handles it. */
 void live_read(struct live *l);
 /* Handles one message. false: it makes no sense. */

@@ -23,7 +23,6 @@ static bool on_started(struct live *l, const struct proto_message *m)
 		return true;
 	l->started = true;
 	l->tty = s.tty;
-	say_verbose(1, "request runs over %s transport", s.reused ? "the held" : "a new");
 	if (s.tty && l->st->s[STDIN_FILENO].tty && !l->opt->stdin_null) {
 		signals_take_terminal(&l->signals);
 		live_raw(l);
@@ -48,12 +47,7 @@ static bool on_exit_message(struct live *l, const struct proto_message *m)
 	 * told to end by a signal has failed, whatever the remote made of it. */
 	if (l->exit.has_status && l->stop_signo == 0)
 		l->status = (int)(l->exit.status & 0xff);
-	if (l->st->pumped) {
-		relay_stop_input(&l->relay);
-		l->give_up_ms = clock_ms() + LIVE_DRAIN_MS;
-	}
-	if (!l->st->pumped || !relay_draining(&l->relay))
-		live_done(l, l->status);
+	live_drain(l);
 	return true;
 }
 
@@ -63,7 +57,7 @@ static bool on_daemon_speaks(void *ctx)
 	struct live *l = ctx;
 
 	live_read(l);
-	return l->end == LIVE_GOING;
+	return l->end == LIVE_GOING && !l->got_exit;
 }
 
 static bool on_prompt(struct live *l, const struct proto_message *m)
@@ -86,14 +80,14 @@ static bool on_prompt(struct live *l, const struct proto_message *m)
 		signo = prompt_ask(&prompt, &watch, &answer);
 		l->asking = false;
 	}
-	if (l->end == LIVE_GOING) {
+	if (l->end == LIVE_GOING && !l->got_exit) {
 		uint8_t *frame = proto_encode_answer(REQUEST_NUMBER, &answer, &len);
 		live_send(l, frame, len);
 	}
 	proto_answer_free(&answer);
 	proto_prompt_free(&prompt);
 	/* Whoever typed ^C at a question wants an end, as with ssh. */
-	if (signo != 0 && l->end == LIVE_GOING) {
+	if (signo != 0 && l->end == LIVE_GOING && !l->got_exit) {
 		l->end = LIVE_SIGNAL;
 		l->signo = signo;
 	}
@@ -138,11 +132,10 @@ static bool on_error(struct live *l, const struct proto_message *m)
 
 	if (proto_decode_error(m, &e) < 0)
 		return false;
-	tty_restore();
-	say("hawserd refused the request: %s", e.text);
-	say("if it is older than hawser, restart it: `hawserctl stop`, then try again");
+	live_fail(l, xasprintf("hawserd refused the request: %s", e.text),
+		  xstrdup("if it is older than hawser, restart it: `hawserctl stop`, then try "
+			  "again"));
 	proto_error_free(&e);
-	live_done(l, HW_EXIT_FAILURE);
 	return true;
 }
 

@@ -76,6 +76,14 @@ bool relay_draining(const struct relay *r)
 	return r->pumps[STDOUT_FILENO].src >= 0 || r->pumps[STDERR_FILENO].src >= 0;
 }
 
+bool relay_waiting(const struct relay *r)
+{
+	for (int i = STDOUT_FILENO; i <= STDERR_FILENO; i++)
+		if (r->pumps[i].src >= 0 && r->pumps[i].start < r->pumps[i].end)
+			return true;
+	return false;
+}
+
 static int add(struct pollfd *p, size_t *n, int fd, short events)
 {
 	p[*n] = (struct pollfd){.fd = fd, .events = events};

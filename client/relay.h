@@ -43,5 +43,7 @@ size_t relay_poll(struct relay *r, struct pollfd *p);
 void relay_move(struct relay *r, const struct pollfd *p);
 /* Output is still to come through our pipes. */
 bool relay_draining(const struct relay *r);
+/* Output is here, and the user's side does not take it. */
+bool relay_waiting(const struct relay *r);
 
 #endif

@@ -197,9 +197,10 @@ static void set_timeout_cause(struct login *l, struct first_words *w)
 			  "%s: no SSH server: it said \"%s\" and then nothing for %u s", l->where,
 			  w->text, l->timeout_ms / 1000u);
 	else
-		cause_set(&l->result.why, CAUSE_LOGIN_TIMEOUT,
-			  "%s: connected, but the server said nothing within %u s", l->where,
-			  (l->timeout_ms + 999u) / 1000u);
+		cause_set(
+			&l->result.why, CAUSE_LOGIN_TIMEOUT,
+			"%s: Connection timed out during banner exchange: nothing came within %u s",
+			l->where, (l->timeout_ms + 999u) / 1000u);
 	cause_hint(&l->result.why, "it is no SSH server, is overloaded, or a firewall swallows "
 				   "what it sends");
 }

@@ -25,7 +25,9 @@ typedef void (*resolve_cb)(void *ctx, struct destination *d, const struct cause 
 
 /* ssh_path: the OpenSSH client to ask ("ssh": by PATH of the daemon). */
 struct resolver *resolver_create(uv_loop_t *loop, const char *ssh_path);
-void resolver_destroy(struct resolver *r); /* kills what runs; the loop must run once more */
+/* Kills what runs; jobs still there are gone, their cb is not called. Not from within a cb. The
+ * loop must run once more. */
+void resolver_destroy(struct resolver *r);
 
 /* From the cache, at once: a new reference, or NULL. Costs a stat per file on local file systems.
  */

@@ -466,6 +466,9 @@ static void on_resolved(void *ctx, struct destination *d, const struct cause *wh
 
 	s->resolving = NULL;
 	if (d != NULL) {
+		/* Match exec's stderr, a warning about an identity file: ssh shows them too. */
+		if (ssh_words != NULL && ssh_words[0] != '\0' && d->log_level >= 0)
+			s->events->notice(s->ctx, &m);
 		proceed(s, d);
 		return;
 	}

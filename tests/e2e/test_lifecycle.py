@@ -230,7 +230,7 @@ def test_daemon_killed_under_running_clients(warm):
     kill(warm.daemon_pid())
     for proc in procs:
         failed(proc, "hawserd|daemon")
-    wait_for(lambda: not warm.sshd.remote_processes("555"), "the remote commands' end")
+    wait_for(lambda: not warm.sshd.workers(), "the server sees the end")
 
 
 def test_daemon_killed_under_a_waiting_login(cold):
@@ -261,14 +261,18 @@ def test_daemon_killed_under_a_terminal(warm):
 
 @pytest.mark.core
 def test_stopped_daemon_is_reported_in_bounded_time(warm):
-    """SIGSTOP: a new client says that the daemon does not answer, and ends with 255."""
+    """SIGSTOP: a new client says that the daemon does not answer, and ends with 255.
+
+    Its stdout is no pipe: one that is on its way to the daemon stays open as long as that stands
+    still, and whoever reads it would wait."""
     pid = warm.daemon_pid()
     kill(pid, signal.SIGSTOP)
     try:
         begin = time.monotonic()
-        result = warm.run("h", "true", timeout=60)
-        assert result.status == 255 and re.search("hawserd|daemon", result.err), result
-        assert time.monotonic() - begin < 45
+        with open(warm.dir / "err", "wb") as err:
+            done = warm.run("h", "true", timeout=60, stdout=subprocess.DEVNULL, stderr=err)
+        assert done.status == 255 and "hawserd" in read_text(warm.dir / "err")
+        assert time.monotonic() - begin < 30
     finally:
         kill(pid, signal.SIGCONT)
     assert warm.ok("h", "echo on") == "on\n"
@@ -466,7 +470,8 @@ def test_client_killed(warm, phase):
             victim = warm.popen("h", "while :; do echo 55577; done")
             victim.stdout.readline()
         elif phase == "input":
-            victim = warm.popen("h", "exec sleep 55577", stdin=subprocess.PIPE)
+            victim = warm.popen("h", "while echo 55577; do sleep 0.1; done",
+                                stdin=subprocess.PIPE)
             os.set_blocking(victim.stdin.fileno(), False)
             wait_for(lambda: not fill(victim.stdin.fileno()), "input backs up")
         elif phase == "stalled":
@@ -477,7 +482,8 @@ def test_client_killed(warm, phase):
             victim.expect_exact("begun")
         else:
             with open(warm.dir / "out", "wb") as out, open("/dev/zero", "rb") as zero:
-                victim = warm.popen("h", "exec sleep 55577", stdin=zero, stdout=out)
+                victim = warm.popen("h", "while echo 55577; do sleep 0.1; done", stdin=zero,
+                                    stdout=out)
             wait_for(lambda: warm.sshd.remote_processes("55577"), "the remote command")
         kill(victim.pid)
         victim.wait()
@@ -515,6 +521,8 @@ def test_client_killed_while_connecting(cold):
             kill(proc.pid)
             proc.wait()
             connection.close()
+            wait_for(lambda: not json.loads(cold.ctl("list", "--json").text)["items"],
+                     "the failed transport is gone")
     wait_for(lambda: kinds(cold.daemon_fds()) == before,
              f"the daemon's descriptors as before: {before}")
     assert cold.ok("h", "echo on") == "on\n"
@@ -524,14 +532,14 @@ def test_client_killed_right_after_its_start(warm):
     """Clients that die at any moment of their first milliseconds."""
     before = kinds(warm.daemon_fds())
     for turn in range(30):
-        proc = warm.popen("h", "exec sleep 55566")
+        proc = warm.popen("h", "cat; : 55566", stdin=subprocess.PIPE)
         end = time.monotonic() + turn * 0.0005
         while time.monotonic() < end:
             pass
         kill(proc.pid)
         proc.wait()
-        proc.stdout.close()
-        proc.stderr.close()
+        for stream in (proc.stdin, proc.stdout, proc.stderr):
+            stream.close()
     wait_for(lambda: settled(warm) and not warm.sshd.remote_processes("55566"), "all is over")
     wait_for(lambda: kinds(warm.daemon_fds()) == before, f"descriptors as before: {before}")
     assert warm.ok("h", "echo on") == "on\n"
@@ -568,5 +576,5 @@ def test_no_temporary_files_are_left(cold):
     """Nothing but the socket and its lock in the runtime directory, nothing in /tmp."""
     cold.ok("h", "true")
     names = {p.name for p in (cold.dir / "run/hawser").iterdir()}
-    assert names <= {"v1.sock", "v1.sock.lock", "v1.lock"}, names
+    assert all(n.startswith("v1.sock") for n in names), names
     assert not list((cold.dir / "tmp").iterdir())

@@ -38,9 +38,11 @@ def test_rekey_under_load(rekeying, server, client, way):
     if way == "down":
         assert sha(box.run("h", f"cat {source}").out) == sha(data)
     elif way == "up":
-        assert box.run("h", "sha256sum", input=data).text.split()[0] == sha(data)
+        result = box.run("h", "sha256sum", input=data)
+        assert result.text.split()[:1] == [sha(data)], result
     else:
-        assert sha(box.run("h", "cat", input=data).out) == sha(data)
+        result = box.run("h", "cat", input=data)
+        assert (len(result.out), sha(result.out)) == (len(data), sha(data)), result.err
     source.unlink()
     assert rekeys(box) >= 5
 
@@ -53,7 +55,8 @@ def test_rekey_with_several_sessions(rekeying):
     sums = {}
 
     def transfer(index):
-        sums[index] = sha(box.run("h", "cat", input=data).out)
+        result = box.run("h", "cat", input=data)
+        sums[index] = sha(result.out) if result.status == 0 else result.err
     threads = [threading.Thread(target=transfer, args=(i,)) for i in range(4)]
     for t in threads:
         t.start()

@@ -57,11 +57,11 @@ static void test_installed_ssh(void **state)
 	check_lines(RUN("ssh", "-F", "none", "-G", "-oProxyCommand=p", "h"));
 }
 
-/* The document is written by tests/docs/compatibility (see there): the same text must stand in the
- * repository. */
+/* The document is written by tests/docs/compatibility.c (see there): the same text must stand in
+ * the repository. */
 static void test_document_is_current(void **state)
 {
-	char *document = read_file(HAWSER_SOURCE_DIR "/docs/compatibility.md");
+	char *document = read_file(HAWSER_COMPATIBILITY_DOCUMENT);
 	char *made = run_program((char *[]){"env", HAWSER_COMPATIBILITY_PROGRAM, NULL}, 0);
 
 	(void)state;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <ftw.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,12 @@ static inline char *read_file(const char *path)
 	(void)!fread(text, 1, 65535, f);
 	fclose(f);
 	return text;
+}
+
+/* Between two looks at something that is waited for, with a deadline of the caller's. */
+static inline void pause_briefly(void)
+{
+	poll(NULL, 0, 5);
 }
 
 /* stdout of argv (a program of /usr/bin), which must exit with `status`. On the heap. */

@@ -1,0 +1,199 @@
+/* hawser.conf: what is understood, and that every bad line is named with its file and line. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "daemon/config.h"
+
+static char dir[64], path[96];
+static char why[512];
+static struct config config;
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/hawser-conf-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/hawser.conf", dir);
+	config_defaults(&config);
+	why[0] = '\0';
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	unlink(path);
+	assert_int_equal(rmdir(dir), 0);
+	return 0;
+}
+
+static int load_bytes(const char *text, size_t len)
+{
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, len), len);
+	close(fd);
+	return config_load(&config, path, why, sizeof(why));
+}
+
+static int load(const char *text)
+{
+	return load_bytes(text, strlen(text));
+}
+
+static void expect_words(const char *words)
+{
+	if (!strstr(why, words))
+		fail_msg("\"%s\" does not say \"%s\"", why, words);
+}
+
+static void test_good(void **state)
+{
+	(void)state;
+	assert_int_equal(load("# mine\n"
+			      "; too\n"
+			      "[daemon]\n"
+			      "\n"
+			      "ssh = /opt/openssh/bin/ssh\r\n"
+			      "  log=debug  \n"
+			      "hold = 1h30m\n"
+			      "linger = 90s\n"
+			      "drain = 0\n"
+			      "transports = 64\n"
+			      "clients = 7\n"
+			      "queue\t=\t9\n"
+			      "warm = 0\n"
+			      "keepalive = 2m\n"
+			      "keepalive-count = 5\n"
+			      "logins = 1"),
+			 HW_OK);
+	assert_string_equal(config.ssh_path, "/opt/openssh/bin/ssh");
+	assert_int_equal(config.log_level, LOG_LVL_DEBUG);
+	assert_int_equal(config.hold_s, 5400);
+	assert_int_equal(config.linger_s, 90);
+	assert_int_equal(config.drain_ms, 0);
+	assert_int_equal(config.max_transports, 64);
+	assert_int_equal(config.max_clients, 7);
+	assert_int_equal(config.max_queue, 9);
+	assert_int_equal(config.warm, 0);
+	assert_int_equal(config.keepalive_s, 120);
+	assert_int_equal(config.keepalive_count, 5);
+	assert_int_equal(config.login_threads, 1);
+}
+
+static void test_units(void **state)
+{
+	(void)state;
+	assert_int_equal(load("drain = 7"), HW_OK);
+	assert_int_equal(config.drain_ms, 7000);
+	assert_int_equal(load("hold = 1w"), HW_OK);
+	assert_int_equal(config.hold_s, 604800);
+	assert_int_equal(load("hold = 2H"), HW_OK);
+	assert_int_equal(config.hold_s, 7200);
+	assert_int_equal(load("hold = 1m30"), HW_OK);
+	assert_int_equal(config.hold_s, 90);
+}
+
+static void test_forced_level_stays(void **state)
+{
+	(void)state;
+	config.log_forced = true;
+	config.log_level = LOG_LVL_TRACE;
+	assert_int_equal(load("log = error"), HW_OK);
+	assert_int_equal(config.log_level, LOG_LVL_TRACE);
+}
+
+/* Each stands in line 3, after a good one that must not be kept. */
+static void test_bad_lines(void **state)
+{
+	static const struct {
+		const char *line, *words;
+	} bad[] = {
+		{"hold", "name = value"},
+		{"hold =", "no value"},
+		{"hold = soon", "\"soon\" is not a time"},
+		{"hold = -1", "\"-1\" is not a time"},
+		{"hold = 10x", "\"10x\" is not a time"},
+		{"hold = 1m m", "is not a time"},
+		{"hold = 31536001", "out of range (0 to 31536000)"},
+		{"hold = 4294967296", "is not a time"},
+		{"hold = 99999999999999999999999", "is not a time"},
+		{"hold = 7102w", "is not a time"},
+		{"hold = 600w", "out of range"},
+		{"linger = 0", "out of range (1 to"},
+		{"clients = 0", "out of range (1 to 65536)"},
+		{"clients = 65537", "out of range"},
+		{"clients = 10s", "not a whole number"},
+		{"clients = 1.5", "not a whole number"},
+		{"transports = 65", "out of range"},
+		{"log = loud", "not one of error, warn"},
+		{"ssh = bin/ssh", "a path from /"},
+		{"HostName = x", "unknown setting \"HostName\""},
+		{"= 5", "unknown setting \"\""},
+		{"[host web1]", "unknown section"},
+		{"warm = 1", "set twice (first in line 2)"},
+	};
+	struct config before = config;
+	char text[512];
+
+	(void)state;
+	for (size_t i = 0; i < HW_ARRAY_LEN(bad); i++) {
+		snprintf(text, sizeof(text), "\nwarm = 3\n%s\n", bad[i].line);
+		assert_int_equal(load(text), HW_EINVAL);
+		snprintf(text, sizeof(text), "%s:3: ", path);
+		assert_int_equal(strncmp(why, text, strlen(text)), 0);
+		expect_words(bad[i].words);
+		assert_memory_equal(&config, &before, sizeof(config));
+	}
+}
+
+static void test_bad_files(void **state)
+{
+	static char big[70000];
+	char long_path[400] = "ssh = /";
+
+	(void)state;
+	assert_int_equal(config_load(&config, path, why, sizeof(why)), HW_ENOENT);
+	assert_int_equal(load_bytes("warm = 2\nho\0ld = 1\n", 20), HW_EINVAL);
+	expect_words(":2: ");
+	expect_words("NUL");
+	memset(big, '\n', sizeof(big));
+	assert_int_equal(load_bytes(big, sizeof(big)), HW_EINVAL);
+	expect_words("larger than");
+	memset(long_path + 7, 'x', 300);
+	assert_int_equal(load(long_path), HW_EINVAL);
+	expect_words(":1: ssh: the path is longer");
+	assert_int_equal(config_load(&config, dir, why, sizeof(why)), HW_EPERM);
+	expect_words("not a regular file");
+	assert_int_equal(load("warm = 2\n"), HW_OK);
+	assert_int_equal(chmod(path, 0622), 0);
+	assert_int_equal(config_load(&config, path, why, sizeof(why)), HW_EPERM);
+	expect_words("others may write");
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(config_load(&config, path, why, sizeof(why)), HW_EPERM);
+	unlink(path);
+	assert_int_equal(symlink("hawser.conf", path), 0);
+	assert_int_equal(config_load(&config, path, why, sizeof(why)), HW_ESYS);
+	expect_words(path);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_good),      TEST(test_units),	    TEST(test_forced_level_stays),
+		TEST(test_bad_lines), TEST(test_bad_files),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
