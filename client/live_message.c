@@ -57,7 +57,7 @@ static bool on_daemon_speaks(void *ctx)
 	struct live *l = ctx;
 
 	live_read(l);
-	return l->end == LIVE_GOING;
+	return l->end == LIVE_GOING && !l->got_exit;
 }
 
 static bool on_prompt(struct live *l, const struct proto_message *m)
@@ -80,14 +80,14 @@ static bool on_prompt(struct live *l, const struct proto_message *m)
 		signo = prompt_ask(&prompt, &watch, &answer);
 		l->asking = false;
 	}
-	if (l->end == LIVE_GOING) {
+	if (l->end == LIVE_GOING && !l->got_exit) {
 		uint8_t *frame = proto_encode_answer(REQUEST_NUMBER, &answer, &len);
 		live_send(l, frame, len);
 	}
 	proto_answer_free(&answer);
 	proto_prompt_free(&prompt);
 	/* Whoever typed ^C at a question wants an end, as with ssh. */
-	if (signo != 0 && l->end == LIVE_GOING) {
+	if (signo != 0 && l->end == LIVE_GOING && !l->got_exit) {
 		l->end = LIVE_SIGNAL;
 		l->signo = signo;
 	}

@@ -152,7 +152,7 @@ void channel_release(struct channel *c)
 		channel_destroy(c);
 		return;
 	}
-	if (c->state == CHANNEL_RUNNING && c->request->term != NULL)
+	if (c->state == CHANNEL_RUNNING && c->terminal)
 		c->t->terminals--;
 	if (c->state != CHANNEL_DEAD && c->state != CHANNEL_OPENING)
 		c->state = CHANNEL_CLOSING;
@@ -269,7 +269,7 @@ static bool step_idle(struct channel *c)
 	if (!c->claimed)
 		return false;
 	channel_flow_start(c);
-	c->state = c->request->term != NULL ? CHANNEL_TERMINAL : CHANNEL_STARTING;
+	c->state = c->terminal ? CHANNEL_TERMINAL : CHANNEL_STARTING;
 	return true;
 }
 
@@ -303,9 +303,9 @@ static bool step_starting(struct channel *c)
 		return true;
 	}
 	c->state = CHANNEL_RUNNING;
-	if (c->request->term != NULL)
+	if (c->terminal)
 		c->t->terminals++;
-	c->events->running(c->ctx, c->request->term != NULL && !c->tty_refused);
+	c->events->running(c->ctx, c->terminal && !c->tty_refused);
 	c->t->events->changed(c->t->ctx);
 	return true;
 }
@@ -325,7 +325,7 @@ static bool step_notes(struct channel *c)
 {
 	bool worked = send_signals(c);
 
-	if (c->resize_due && c->request->term != NULL) {
+	if (c->resize_due && c->terminal) {
 		c->resize_due = false;
 		ssh_channel_change_pty_size(c->ssh, (int)c->size.cols, (int)c->size.rows);
 		worked = true;
@@ -409,6 +409,7 @@ void channel_claim(struct channel *c, const struct channel_request *request,
 	c->events = events;
 	c->ctx = ctx;
 	c->size = request->size;
+	c->terminal = request->term != NULL;
 	transport_touch(c->t);
 }
 

@@ -43,7 +43,7 @@ void channel_flow_start(struct channel *c)
 	double rtt = c->t->rtt_ms;
 	double first = rtt * FIRST_BYTES_MS;
 
-	if (rtt < WINDOW_RTT_MS || c->t->terminals > 0 || c->request->term != NULL)
+	if (rtt < WINDOW_RTT_MS || c->t->terminals > 0 || c->terminal)
 		return;
 	if (first < WINDOW_LIBSSH)
 		first = WINDOW_LIBSSH;

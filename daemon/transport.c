@@ -106,11 +106,6 @@ static bool pump(struct transport *t)
 	return n > 0;
 }
 
-static bool has_terminal(const struct channel *c)
-{
-	return c->claimed && c->request->term != NULL;
-}
-
 static bool step_channels(struct transport *t)
 {
 	bool worked = false;
@@ -118,7 +113,7 @@ static bool step_channels(struct transport *t)
 	/* Terminals first: a keystroke does not wait behind a copy's chunk. */
 	for (int pass = t->terminals > 0 ? 0 : 1; pass < 2; pass++) {
 		for (struct channel *c = t->channels; c != NULL; c = c->next) {
-			if (t->terminals > 0 && has_terminal(c) != (pass == 0))
+			if (t->terminals > 0 && c->terminal != (pass == 0))
 				continue;
 			if (channel_step(c))
 				worked = true;
@@ -481,11 +476,13 @@ static void send_keepalive(struct transport *t)
 {
 	uint64_t before = t->packets.out_packets;
 
+	/* Noted before sending: libssh polls once after it sent, and may read the answer right
+	 * there. Noted afterwards, that answer would be missed, and a live path be called dead. */
+	t->last_in_packets = t->packets.in_packets;
 	for (int i = 0; i < 2 && t->packets.out_packets == before; i++)
 		ssh_send_keepalive(t->session);
 	t->keepalive_pending = t->packets.out_packets != before;
 	t->keepalive_ns = uv_hrtime();
-	t->last_in_packets = t->packets.in_packets;
 	transport_touch(t);
 }
 

@@ -75,6 +75,7 @@ struct channel {
 	size_t env_done;
 
 	bool claimed, released, ended;
+	bool terminal; /* one was asked for: kept apart, for the request goes with its session */
 	const struct channel_request *request;
 	const struct channel_events *events;
 	void *ctx;

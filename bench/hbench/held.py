@@ -3,7 +3,7 @@ import os
 import time
 
 from .clients import Host
-from .procs import wait_until
+from .procs import BenchError, wait_until
 
 KEEPALIVE = {"ServerAliveInterval": 5, "ServerAliveCountMax": 3}
 SETTLE_S = 2
@@ -76,7 +76,9 @@ def _held(plan, measure):
             wait_until(lambda: _established(hosts) == len(hosts), 5, "all transports held")
             time.sleep(SETTLE_S)  # not to synchronise: logins' garbage is returned, timers settle
             values = measure(client)
-            wait_until(lambda: _established(hosts) == len(hosts), 0, "all transports still held")
+            left = _established(hosts)
+            if left != len(hosts):
+                raise BenchError(f"{client.role} holds only {left} of {len(hosts)} transports")
             return values
         finally:
             client.release()

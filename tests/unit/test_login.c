@@ -378,7 +378,7 @@ static void what_is_no_ssh_server_is_told(void **state)
 		{"Exceeded MaxStartups\r\n", false, true, CAUSE_CLOSED_BEFORE_BANNER,
 		 "Exceeded MaxStartups"},
 		{"220 mail \033[31m\r\n", false, false, CAUSE_NOT_SSH, "220 mail"},
-		{NULL, false, false, CAUSE_LOGIN_TIMEOUT, "said nothing within 1 s"},
+		{NULL, false, false, CAUSE_LOGIN_TIMEOUT, "nothing came within 1 s"},
 	};
 
 	(void)state;
