@@ -16,6 +16,10 @@ foreach(src ${E2E_SRC})
   set_tests_properties(e2e.${name} PROPERTIES LABELS e2e TIMEOUT 540
     ENVIRONMENT "${e2e_environment}")
 endforeach()
+# The long ones first: the others fill the gaps.
+foreach(name test_hostile test_lifecycle test_transfer test_config test_exec)
+  set_tests_properties(e2e.${name} PROPERTIES COST 100)
+endforeach()
 
 foreach(lint includes sizes banned style)
   add_test(NAME lint.${lint}

@@ -457,6 +457,14 @@ def kinds(fds):
     return counts
 
 
+def descriptors_back(box, before):
+    """Waits until the daemon has the descriptors that it had."""
+    try:
+        wait_for(lambda: kinds(box.daemon_fds()) == before, "descriptors as before")
+    except AssertionError as late:
+        raise AssertionError(f"{late}: {before}, but {box.daemon_fds()}") from late
+
+
 @pytest.mark.core
 @pytest.mark.parametrize("phase", ["running", "output", "input", "stalled", "terminal", "files"])
 def test_client_killed(warm, phase):
@@ -496,8 +504,7 @@ def test_client_killed(warm, phase):
                     stream.close()
                 except OSError:
                     pass
-    wait_for(lambda: kinds(warm.daemon_fds()) == before,
-             f"the daemon's descriptors as before: {before}")
+    descriptors_back(warm, before)
     assert warm.ok("h", "echo on") == "on\n" and warm.sshd.logins() == 1
 
 
@@ -523,8 +530,7 @@ def test_client_killed_while_connecting(cold):
             connection.close()
             wait_for(lambda: not json.loads(cold.ctl("list", "--json").text)["items"],
                      "the failed transport is gone")
-    wait_for(lambda: kinds(cold.daemon_fds()) == before,
-             f"the daemon's descriptors as before: {before}")
+    descriptors_back(cold, before)
     assert cold.ok("h", "echo on") == "on\n"
 
 
@@ -541,7 +547,7 @@ def test_client_killed_right_after_its_start(warm):
         for stream in (proc.stdin, proc.stdout, proc.stderr):
             stream.close()
     wait_for(lambda: settled(warm) and not warm.sshd.remote_processes("55566"), "all is over")
-    wait_for(lambda: kinds(warm.daemon_fds()) == before, f"descriptors as before: {before}")
+    descriptors_back(warm, before)
     assert warm.ok("h", "echo on") == "on\n"
 
 
@@ -558,7 +564,7 @@ def test_hundred_calls_leak_nothing(warm):
         t.start()
     for t in threads:
         t.join()
-    wait_for(lambda: kinds(warm.daemon_fds()) == before, f"descriptors as before: {before}")
+    descriptors_back(warm, before)
     assert not [p for p in children(warm.daemon_pid()) if stat_fields(p)[0] == "Z"]
 
 
