@@ -279,8 +279,16 @@ static void on_login_phase(void *ctx, const char *phase)
 	log_debug("%s transport %u: %s", t->dest->label, t->id, phase);
 }
 
+static void on_login_notice(void *ctx, const char *text, bool raw)
+{
+	struct transport *t = ctx;
+
+	t->events->notice(t->ctx, text, raw);
+}
+
 static const struct login_events login_events = {
 	.prompt = on_login_prompt,
+	.notice = on_login_notice,
 	.phase = on_login_phase,
 	.done = on_login_done,
 };
