@@ -30,6 +30,7 @@ static int on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t le
 	}
 	c->received += len;
 	channel_note_bulk(c, c->received);
+	c->t->last_bulk_in_ms = c->received > BULK_BYTES ? c->t->last_bulk_ms : 0;
 	return (int)len;
 }
 

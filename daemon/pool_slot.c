@@ -68,7 +68,6 @@ static void on_prompt(void *ctx, const struct proto_prompt *p)
 {
 	struct slot *s = ctx;
 
-	s->pool->prompted = true;
 	free_prompt(s);
 	s->prompt = copy_prompt(p);
 	ask_someone(s);
@@ -93,19 +92,16 @@ void slot_waiter_gone(struct pool *pool, struct pool_waiter *w)
 	}
 }
 
-/* The banner and the warnings belong to the client whose login it was. */
-static void tell_login(struct pool *pool, const struct login_result *r)
+/* The banner and the warnings belong to the client whose login it is. */
+static void on_notice(void *ctx, const char *text, bool raw)
 {
-	struct pool_waiter *w = pool->waiters;
+	struct slot *s = ctx;
+	struct pool_waiter *w = s->pool->waiters;
 
 	while (w != NULL && !w->login)
 		w = w->next;
-	if (w == NULL)
-		return;
-	if (r->banner != NULL)
-		w->events->notice(w->ctx, r->banner, true);
-	if (r->warnings != NULL)
-		w->events->notice(w->ctx, r->warnings, false);
+	if (w != NULL)
+		w->events->notice(w->ctx, text, raw);
 }
 
 static void on_ready(void *ctx, const struct login_result *r)
@@ -118,7 +114,6 @@ static void on_ready(void *ctx, const struct login_result *r)
 	if (r->prompted)
 		s->pool->prompted = true;
 	free_prompt(s);
-	tell_login(s->pool, r);
 	pool_touch(s->pool);
 	pools_schedule(s->pool->pools);
 }
@@ -246,6 +241,7 @@ static void on_ended(void *ctx, const struct cause *why, bool handover)
 static const struct transport_events slot_events = {
 	.ready = on_ready,
 	.prompt = on_prompt,
+	.notice = on_notice,
 	.changed = on_changed,
 	.ended = on_ended,
 };

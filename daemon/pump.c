@@ -33,11 +33,27 @@ static int adopt(int fd, bool *is_socket)
 	return -1;
 }
 
+/* Called with the count before and after a move: enlarges a pipe once, as it becomes a copy's. */
+static void note_moved(int fd, bool is_socket, uint64_t before, uint64_t after)
+{
+	/* Refused (a limit of the user's) is as good as it was. */
+	if (before < PUMP_BULK && after >= PUMP_BULK && !is_socket)
+		(void)fcntl(fd, F_SETPIPE_SZ, PUMP_PIPE_SIZE);
+}
+
 static ssize_t put(struct pump_out *p, const void *data, size_t len)
 {
+	ssize_t n;
+
 	if (p->is_socket)
-		return send(p->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return write(p->fd, data, len);
+		n = send(p->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else
+		n = write(p->fd, data, len);
+	if (n > 0) {
+		note_moved(p->fd, p->is_socket, p->moved, p->moved + (uint64_t)n);
+		p->moved += (uint64_t)n;
+	}
+	return n;
 }
 
 static void close_out(struct pump_out *p)
@@ -188,6 +204,8 @@ enum pump_in_result pump_in_read(struct pump_in *p, void *buf, size_t size, size
 		n = p->is_socket ? recv(p->fd, buf, size, MSG_DONTWAIT) : read(p->fd, buf, size);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
+		note_moved(p->fd, p->is_socket, p->moved, p->moved + (uint64_t)n);
+		p->moved += (uint64_t)n;
 		*len = (size_t)n;
 		return PUMP_IN_DATA;
 	}

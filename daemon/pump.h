@@ -7,6 +7,12 @@
 #include "daemon/watch.h"
 #include "protocol/bytebuf.h"
 
+/* A pipe that has carried so much is a copy's: it is made as large as the system allows, so that
+ * the two ends wake each other less often (fcntl(2), F_SETPIPE_SZ; no other flag of it is touched).
+ */
+#define PUMP_BULK      (1024u * 1024)
+#define PUMP_PIPE_SIZE (1024 * 1024)
+
 /* Above this much queued output, no more is taken from the channel (until pump_out_low()). */
 #define PUMP_HIGH (256u * 1024)
 
@@ -17,6 +23,7 @@ struct pump_out {
 	int fd; /* -1: output is dropped (/dev/null, closed, or broken) */
 	bool is_socket, broken;
 	struct bytebuf queue;
+	uint64_t moved;	  /* bytes in all */
 	uint64_t dropped; /* bytes thrown away since it broke */
 	void (*changed)(void *ctx);
 	void *ctx;
@@ -39,6 +46,7 @@ struct pump_in {
 	struct watch *watch;
 	int fd; /* -1: at end, or none */
 	bool is_socket, ready;
+	uint64_t moved; /* bytes in all */
 	void (*changed)(void *ctx);
 	void *ctx;
 };

@@ -205,6 +205,11 @@ static void on_progress(void *ctx)
 		turn(t);
 }
 
+static bool receiving_bulk(const struct transport *t)
+{
+	return t->last_bulk_in_ms != 0 && uv_now(t->env->loop) - t->last_bulk_in_ms < 50;
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
 	struct transport *t = hw_container_of(handle, struct transport, poll);
@@ -216,7 +221,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		return;
 	/* sshd's Nagle waits for our delayed ACK otherwise: 40 ms on a fresh connection, and
 	 * uploads through a jump at a fifth of their speed. Not sticky, so at every event. */
-	if (t->peer[0] != '\0')
+	if (t->peer[0] != '\0' && !receiving_bulk(t))
 		setsockopt(t->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
 	turn(t);
 }
@@ -274,8 +279,16 @@ static void on_login_phase(void *ctx, const char *phase)
 	log_debug("%s transport %u: %s", t->dest->label, t->id, phase);
 }
 
+static void on_login_notice(void *ctx, const char *text, bool raw)
+{
+	struct transport *t = ctx;
+
+	t->events->notice(t->ctx, text, raw);
+}
+
 static const struct login_events login_events = {
 	.prompt = on_login_prompt,
+	.notice = on_login_notice,
 	.phase = on_login_phase,
 	.done = on_login_done,
 };

@@ -45,7 +45,8 @@ struct transport {
 
 	uint64_t ready_ms; /* loop time */
 	uint64_t last_bulk_ms;
-	double rtt_ms; /* smallest seen; < 0 none */
+	uint64_t last_bulk_in_ms; /* of those, from the server */
+	double rtt_ms;		  /* smallest seen; < 0 none */
 	uint64_t last_in_packets;
 	unsigned missed;
 	bool keepalive_pending;
