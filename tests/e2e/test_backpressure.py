@@ -1,12 +1,15 @@
 """Slow and stalled readers hold up nobody but themselves, and cost bounded memory."""
+import fcntl
 import os
+import struct
 import subprocess
+import termios
 import threading
 import time
 
 import pytest
 
-from util import HEAVY, kill, pattern, rss_kb, sha, wait_for
+from util import HEAVY, alive, cpu_seconds, holds_for, kill, pattern, rss_kb, sha, wait_for
 
 # What a stalled session may keep in the daemon: libssh's windows and our own queue (design, 11).
 MB_PER_STALLED = 10
@@ -22,9 +25,6 @@ def stalled(box, script, count=1):
 
 def full(stream):
     """Nearly as much is in the pipe as fits."""
-    import fcntl
-    import struct
-    import termios
     waiting = struct.unpack("i", fcntl.ioctl(stream.fileno(), termios.FIONREAD, b"\0" * 4))[0]
     return waiting > 60000
 
@@ -146,7 +146,6 @@ def test_latency_beside_stalled_sessions(warm):
 
 def test_client_cpu_while_stalled(warm):
     """Nobody spins while nothing can move."""
-    from util import alive, cpu_seconds, holds_for
     proc = stalled(warm, "yes")[0]
     pids = (proc.pid, warm.daemon_pid())
     before = [cpu_seconds(p) for p in pids]
