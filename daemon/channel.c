@@ -134,6 +134,8 @@ static void end(struct channel *c, enum channel_end_kind kind, const struct caus
 
 void channel_lost(struct channel *c, const struct cause *why)
 {
+	bool running = c->state == CHANNEL_RUNNING;
+
 	c->ssh = NULL; /* ssh_free() of the session takes it along */
 	c->state = CHANNEL_DEAD;
 	if (!c->claimed || c->released) {
@@ -141,9 +143,12 @@ void channel_lost(struct channel *c, const struct cause *why)
 		return;
 	}
 	c->t = NULL;
-	if (c->ended)
-		return;
-	end(c, CHANNEL_LOST, why);
+	/* The server's last words on this channel came just before: its end is known. What waits
+	 * in libssh cannot be read any more, so without it the end is another. */
+	if (c->remote_closed && running && channel_drained(c))
+		end(c, CHANNEL_ENDED, NULL);
+	else
+		end(c, CHANNEL_LOST, why);
 }
 
 void channel_release(struct channel *c)

@@ -327,21 +327,11 @@ static void on_poll_closed(uv_handle_t *handle)
 
 static void end_session(struct transport *t)
 {
-	int fd;
-
 	if (t->session == NULL)
 		return;
 	ssh_event_remove_session(t->event, t->session);
 	ssh_event_free(t->event);
-	/* libssh closes its descriptor on every error path and on none else. */
-	fd = ssh_get_fd(t->session);
-	if (!transport_session_dead(t))
-		ssh_disconnect(t->session);
-	else
-		fd = SSH_INVALID_SOCKET;
-	ssh_free(t->session);
-	if (fd != SSH_INVALID_SOCKET)
-		close(fd);
+	login_end_session(t->session);
 	t->session = NULL;
 }
 
