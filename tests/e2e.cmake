@@ -17,7 +17,7 @@ foreach(src ${E2E_SRC})
     ENVIRONMENT "${e2e_environment}")
 endforeach()
 
-foreach(lint includes sizes banned style)
+foreach(lint includes sizes banned style docs)
   add_test(NAME lint.${lint}
     COMMAND ${HAWSER_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/lint/${lint}.py
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
