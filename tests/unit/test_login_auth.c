@@ -18,6 +18,7 @@
 
 static struct private_sshd server;
 static char account[32]; /* "" when none could be made */
+static const char *const none[] = {NULL};
 static const char *const plain[] = {"id_plain", NULL};
 static const char *const encrypted[] = {"id_enc", NULL};
 static const char *const other[] = {"id_other", NULL};
