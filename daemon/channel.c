@@ -499,7 +499,9 @@ size_t channel_send(struct channel *c, const void *data, size_t len)
 		return 0;
 	c->sent_bytes += (uint64_t)n;
 	channel_note_bulk(c, c->sent_bytes);
-	c->touched = true;
+	/* What libssh could not send at once goes in the transport's next turn. */
+	if (ssh_get_status(c->t->session) & SSH_WRITE_PENDING)
+		channel_touch(c);
 	return (size_t)n;
 }
 

@@ -30,6 +30,7 @@ struct transport {
 	ssh_session session;
 	ssh_event event;
 	struct ssh_counter_struct packets; /* raw counter: in_packets, out_packets, bytes */
+	struct ssh_counter_struct socket;  /* bytes on the socket */
 
 	struct channel *channels; /* list, oldest first */
 	unsigned terminals;	  /* channels with a terminal that run */
