@@ -1,6 +1,9 @@
 """How requests end when something else ends at the same time: transports, logins, servers."""
 import os
 import signal
+import subprocess
+
+import pytest
 
 from util import read_text, state, wait_for
 
@@ -58,3 +61,24 @@ def test_exit_status_just_before_the_connection_ends(warm):
     finally:
         os.kill(pid, signal.SIGCONT)
     assert proc.communicate(timeout=20) == (b"last\n", b"") and proc.returncode == 7
+
+
+@pytest.mark.parametrize("size", [3, 100_000, 10_000_000])
+def test_output_onto_a_full_disk(warm, size):
+    """What could not be written is told and is no success."""
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(warm.command("h", f"head -c {size} /dev/zero"), stdout=full,
+                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=warm.env,
+                                timeout=60)
+    assert result.returncode == 255
+    assert b"output of the command on h was lost: No space left on device" in result.stderr
+
+
+def test_output_onto_a_full_file(warm):
+    """The same with a regular file that may not grow."""
+    script = "ulimit -f 64; trap '' XFSZ; exec %s h 'head -c 1000000 /dev/zero'"
+    with open(warm.dir / "file", "wb") as out:
+        result = subprocess.run(["bash", "-c", script % " ".join(warm.command())], stdout=out,
+                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=warm.env,
+                                timeout=60)
+    assert result.returncode == 255 and b"File too large" in result.stderr, result
