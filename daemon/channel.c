@@ -94,7 +94,6 @@ struct channel *channel_open(struct transport *t, char *const *env)
 	c->callbacks.channel_exit_status_function = on_exit_status;
 	c->callbacks.channel_exit_signal_function = on_exit_signal;
 	ssh_callbacks_init(&c->callbacks);
-	c->quiet_open = transport_channels(t) == 0;
 	append(t, c);
 	transport_touch(t);
 	return c;
@@ -244,8 +243,7 @@ static bool step_opening(struct channel *c)
 			refuse_open(c);
 		return true;
 	}
-	if (c->quiet_open)
-		transport_rtt_sample(c->t, (double)(uv_hrtime() - c->opened_ns) / 1e6);
+	transport_rtt_sample(c->t, (double)(uv_hrtime() - c->opened_ns) / 1e6);
 	c->state = c->released ? CHANNEL_CLOSING : CHANNEL_PREPARING;
 	return true;
 }
@@ -299,6 +297,8 @@ static bool step_starting(struct channel *c)
 	int rc;
 
 	c->sent = true;
+	if (first)
+		c->started_ns = uv_hrtime();
 	rc = request_start(c);
 	if (rc == SSH_AGAIN)
 		return first;
@@ -308,6 +308,7 @@ static bool step_starting(struct channel *c)
 		refuse_request(c);
 		return true;
 	}
+	transport_rtt_sample(c->t, (double)(uv_hrtime() - c->started_ns) / 1e6);
 	c->state = CHANNEL_RUNNING;
 	if (c->terminal)
 		transport_terminal(c->t, +1);

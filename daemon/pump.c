@@ -99,6 +99,7 @@ static void on_writable(void *ctx, unsigned events)
 	if (p->broken || bytebuf_len(&p->queue) == 0) {
 		if (p->watch != NULL)
 			watch_change(p->watch, 0);
+		p->waiting = false;
 		p->changed(p->ctx);
 	}
 }
@@ -113,6 +114,7 @@ void pump_out_init(struct pump_out *p, struct watch_set *watches, int fd,
 
 static void wait_writable(struct pump_out *p)
 {
+	p->waiting = true;
 	if (p->watch != NULL)
 		watch_change(p->watch, WATCH_WRITE);
 	else
@@ -131,7 +133,7 @@ void pump_out_write(struct pump_out *p, const void *data, size_t len)
 		p->dropped += len;
 		return;
 	}
-	if (bytebuf_len(&p->queue) == 0) {
+	if (bytebuf_len(&p->queue) == 0 && p->moved < PUMP_BULK) {
 		ssize_t n;
 
 		do
@@ -154,7 +156,18 @@ void pump_out_write(struct pump_out *p, const void *data, size_t len)
 		break_out(p);
 		return;
 	}
-	wait_writable(p);
+	if (p->moved < PUMP_BULK)
+		wait_writable(p);
+}
+
+void pump_out_flush(struct pump_out *p)
+{
+	/* Who waits for the reader will be told: no attempt before that. */
+	if (p->fd < 0 || p->waiting || bytebuf_len(&p->queue) == 0)
+		return;
+	flush(p);
+	if (!p->broken && bytebuf_len(&p->queue) > 0)
+		wait_writable(p);
 }
 
 bool pump_out_full(const struct pump_out *p)

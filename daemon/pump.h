@@ -22,6 +22,7 @@ struct pump_out {
 	struct watch *watch;
 	int fd; /* -1: output is dropped (/dev/null, closed, or broken) */
 	bool is_socket, broken;
+	bool waiting; /* for the reader: the watch will tell */
 	struct bytebuf queue;
 	uint64_t moved;	  /* bytes in all */
 	uint64_t dropped; /* bytes thrown away since it broke */
@@ -33,8 +34,12 @@ struct pump_out {
  * watch, never from within a call on the pump. */
 void pump_out_init(struct pump_out *p, struct watch_set *watches, int fd,
 		   void (*changed)(void *ctx), void *ctx);
-/* Writes what the descriptor takes, queues the rest. Never refuses: ask pump_out_full() before. */
+/* Writes what the descriptor takes, queues the rest. Never refuses: ask pump_out_full() before. A
+ * copy's bytes are only queued, for pump_out_flush(): fewer and larger writes wake the reader less
+ * often. */
 void pump_out_write(struct pump_out *p, const void *data, size_t len);
+/* Writes what is queued, as far as the descriptor takes it. */
+void pump_out_flush(struct pump_out *p);
 bool pump_out_full(const struct pump_out *p);
 bool pump_out_empty(const struct pump_out *p);
 /* Closes the descriptor at once; what is queued is lost. */
@@ -55,7 +60,7 @@ struct pump_in {
 enum pump_in_result { PUMP_IN_WAIT, PUMP_IN_DATA, PUMP_IN_EOF };
 
 /* Takes fd (-1: end of file at once). Nothing is read before pump_in_read(). changed: the
- * descriptor became readable. */
+ * descriptor became readable; it comes again and again until that was read, or paused. */
 void pump_in_init(struct pump_in *p, struct watch_set *watches, int fd, void (*changed)(void *ctx),
 		  void *ctx);
 /* Reads at most size bytes. WAIT: nothing there; changed() will come. EOF: also on errors. */

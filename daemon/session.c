@@ -267,6 +267,8 @@ static void on_turn(void *ctx)
 		begin_ending(s);
 		return;
 	}
+	pump_out_flush(&s->out);
+	pump_out_flush(&s->err);
 	feed(s);
 }
 

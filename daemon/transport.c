@@ -13,14 +13,19 @@
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
-/* One dopoll reads 4 kB at most: 64 of them, 256 kB, is what one transport may take per turn of the
- * loop before the others have theirs. */
-#define TURN_ROUNDS	8
-#define POLLS_PER_ROUND 8
+/* One dopoll reads 4 kB at most: 128 of them, 512 kB, is what one transport may take per turn of
+ * the loop before the others have theirs; its own channels have theirs after each 128 kB. */
+#define TURN_ROUNDS	4
+#define POLLS_PER_ROUND 32
 /* What libssh reads at a time (0.10 to 0.12). */
 #define LIBSSH_READ_SIZE 4096
 /* A channel that moved data so lately makes the connection a bulk one for now. */
 #define BULK_WINDOW_MS 1000
+/* A download is read at this interval: woken at every packet, the daemon and sshd would spend more
+ * time on waking than on bytes. Not beside a terminal. */
+#define GATHER_MS 1
+/* A download that has paused so long is read at every packet again. */
+#define GATHER_END_MS 3
 
 static const char *state_name(enum transport_state s)
 {
@@ -154,17 +159,32 @@ static bool sweep_channels(struct transport *t)
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events);
+static void on_gather(uv_timer_t *timer);
+
+static bool receiving_bulk(const struct transport *t)
+{
+	return t->last_bulk_in_ms != 0 &&
+	       uv_now(t->env->loop) - t->last_bulk_in_ms <= GATHER_END_MS;
+}
 
 static void update_mask(struct transport *t)
 {
 	int mask = UV_READABLE;
 
+	if (receiving_bulk(t) && t->terminals == 0) {
+		if (!uv_is_active((uv_handle_t *)&t->gather))
+			uv_timer_start(&t->gather, on_gather, GATHER_MS, 0);
+		mask = 0;
+	}
 	if (ssh_get_poll_flags(t->session) & SSH_WRITE_PENDING)
 		mask |= UV_WRITABLE;
 	if (mask == t->mask)
 		return;
 	t->mask = mask;
-	uv_poll_start(&t->poll, mask, on_poll);
+	if (mask != 0)
+		uv_poll_start(&t->poll, mask, on_poll);
+	else
+		uv_poll_stop(&t->poll);
 }
 
 static void note_answers(struct transport *t)
@@ -214,9 +234,12 @@ static void on_progress(void *ctx)
 		turn(t);
 }
 
-static bool receiving_bulk(const struct transport *t)
+static void on_gather(uv_timer_t *timer)
 {
-	return t->last_bulk_in_ms != 0 && uv_now(t->env->loop) - t->last_bulk_in_ms < 50;
+	struct transport *t = timer->data;
+
+	if (t->state == TRANSPORT_READY)
+		turn(t);
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events)
@@ -268,6 +291,9 @@ static void become_ready(struct transport *t, struct login_result *r)
 	ssh_set_counters(t->session, &t->socket, &t->packets);
 	ssh_event_add_session(t->event, t->session);
 	uv_poll_init(t->env->loop, &t->poll, t->fd);
+	uv_timer_init(t->env->loop, &t->gather);
+	t->gather.data = t;
+	t->open_handles = 2;
 	t->polling = true;
 	t->ready_ms = uv_now(t->env->loop);
 	text = ssh_get_serverbanner(t->session);
@@ -352,9 +378,18 @@ static void free_transport(struct transport *t)
 	free(t);
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
-	free_transport(hw_container_of(handle, struct transport, poll));
+	struct transport *t = handle->data;
+
+	if (--t->open_handles == 0)
+		free_transport(t);
+}
+
+static void close_handle(struct transport *t, uv_handle_t *handle)
+{
+	handle->data = t;
+	uv_close(handle, on_handle_closed);
 }
 
 static void end_session(struct transport *t)
@@ -388,10 +423,12 @@ static void on_ending(void *ctx)
 	}
 	end_session(t);
 	t->events->ended(t->ctx, &t->why, t->handover);
-	if (t->polling)
-		uv_close((uv_handle_t *)&t->poll, on_poll_closed);
-	else
+	if (!t->polling) {
 		free_transport(t);
+		return;
+	}
+	close_handle(t, (uv_handle_t *)&t->poll);
+	close_handle(t, (uv_handle_t *)&t->gather);
 }
 
 struct transport *transport_open(const struct transport_env *env, struct destination *dest,

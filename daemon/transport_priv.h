@@ -25,8 +25,10 @@ struct transport {
 
 	int fd; /* ours; libssh has a dup */
 	uv_poll_t poll;
-	bool polling; /* the handle is initialised */
-	int mask;     /* what it waits for */
+	bool polling;	   /* the handle is initialised */
+	uv_timer_t gather; /* while a copy comes in: reads at intervals, not at each packet */
+	unsigned open_handles;
+	int mask; /* what it waits for */
 	ssh_session session;
 	ssh_event event;
 	struct ssh_counter_struct packets; /* raw counter: in_packets, out_packets, bytes */
@@ -105,9 +107,8 @@ struct channel {
 	uint64_t sent_bytes; /* bytes of input in all */
 	uint64_t grant_mark; /* `received` when the window was last granted */
 	uint64_t grant_ns;
-	uint32_t window;    /* bytes granted; 0 = libssh manages it by itself */
-	uint64_t opened_ns; /* when OPEN was sent */
-	bool quiet_open;    /* nothing else was under way then: a fair round-trip sample */
+	uint32_t window;		/* bytes granted; 0 = libssh manages it by itself */
+	uint64_t opened_ns, started_ns; /* when OPEN, and the request, were sent */
 };
 
 /* Ends a transport because of what libssh or the socket said; first cause wins. */
@@ -119,7 +120,7 @@ void transport_touch(struct transport *t);
 bool transport_session_dead(struct transport *t);
 /* A channel's terminal came (+1) or went (-1): also decides the packets' class (IPQoS). */
 void transport_terminal(struct transport *t, int change);
-/* A round trip was measured. */
+/* Something was answered after ms: the smallest of all is the round trip. */
 void transport_rtt_sample(struct transport *t, double ms);
 
 /* One step of a channel's state machine. True: libssh was called, output may wait to be flushed. */
