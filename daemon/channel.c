@@ -134,6 +134,8 @@ static void end(struct channel *c, enum channel_end_kind kind, const struct caus
 
 void channel_lost(struct channel *c, const struct cause *why)
 {
+	bool running = c->state == CHANNEL_RUNNING;
+
 	c->ssh = NULL; /* ssh_free() of the session takes it along */
 	c->state = CHANNEL_DEAD;
 	if (!c->claimed || c->released) {
@@ -141,9 +143,12 @@ void channel_lost(struct channel *c, const struct cause *why)
 		return;
 	}
 	c->t = NULL;
-	if (c->ended)
-		return;
-	end(c, CHANNEL_LOST, why);
+	/* The server's last words on this channel came just before: its end is known. What waits
+	 * in libssh cannot be read any more, so without it the end is another. */
+	if (c->remote_closed && running && channel_drained(c))
+		end(c, CHANNEL_ENDED, NULL);
+	else
+		end(c, CHANNEL_LOST, why);
 }
 
 void channel_release(struct channel *c)
@@ -154,7 +159,7 @@ void channel_release(struct channel *c)
 		return;
 	}
 	if (c->state == CHANNEL_RUNNING && c->terminal)
-		c->t->terminals--;
+		transport_terminal(c->t, -1);
 	if (c->state != CHANNEL_DEAD && c->state != CHANNEL_OPENING)
 		c->state = CHANNEL_CLOSING;
 	transport_touch(c->t);
@@ -305,7 +310,7 @@ static bool step_starting(struct channel *c)
 	}
 	c->state = CHANNEL_RUNNING;
 	if (c->terminal)
-		c->t->terminals++;
+		transport_terminal(c->t, +1);
 	c->events->running(c->ctx, c->terminal && !c->tty_refused);
 	c->t->events->changed(c->t->ctx);
 	return true;
@@ -494,7 +499,9 @@ size_t channel_send(struct channel *c, const void *data, size_t len)
 		return 0;
 	c->sent_bytes += (uint64_t)n;
 	channel_note_bulk(c, c->sent_bytes);
-	c->touched = true;
+	/* What libssh could not send at once goes in the transport's next turn. */
+	if (ssh_get_status(c->t->session) & SSH_WRITE_PENDING)
+		channel_touch(c);
 	return (size_t)n;
 }
 

@@ -382,18 +382,24 @@ void login_answer(struct login *l, char *const *answers, const char *reason)
 
 /* --- the job --- */
 
+void login_end_session(ssh_session session)
+{
+	const socket_t none = SSH_INVALID_SOCKET;
+
+	/* libssh closes a descriptor that it was given on some error paths, also within
+	 * ssh_disconnect(), and on others not. Made its own, it is closed once, by libssh: a
+	 * second close() may hit what another thread has just opened. */
+	ssh_options_set(session, SSH_OPTIONS_FD, &none);
+	if ((ssh_get_status(session) & SSH_CLOSED_ERROR) == 0)
+		ssh_disconnect(session);
+	ssh_free(session);
+}
+
 static void close_session(struct login *l)
 {
-	int fd;
-
 	if (l->session == NULL)
 		return;
-	fd = ssh_get_fd(l->session);
-	ssh_disconnect(l->session);
-	ssh_free(l->session);
-	/* libssh leaves a descriptor that it was given open, but for error paths, which say -1. */
-	if (fd != -1)
-		close(fd);
+	login_end_session(l->session);
 	l->session = NULL;
 }
 

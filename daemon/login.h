@@ -66,5 +66,7 @@ void login_answer(struct login *l, char *const *answers, const char *reason);
 /* No event comes any more; the thread ends as soon as it can and frees all, also the session. The
  * caller may close params.fd at once. */
 void login_cancel(struct login *l);
+/* Ends and frees the session of a login's result, and closes its descriptor. Any thread. */
+void login_end_session(ssh_session session);
 
 #endif

@@ -31,6 +31,7 @@ struct pool_waiter {
 	void *ctx;
 	char *const *env;
 	bool terminal, can_ask;
+	bool over;  /* one more than may wait */
 	bool login; /* its arrival opened a transport, or it waited for one to become ready */
 };
 
@@ -45,7 +46,7 @@ struct pool {
 	unsigned limit;		/* sessions per transport, learnt; 0 = unknown */
 	unsigned confirmed;	/* most that were open at once on one transport */
 	bool prompted;		/* a login needed a person: no further transport by ourselves */
-	uint64_t no_more_until; /* loop ms: a further transport failed to open */
+	uint64_t no_more_until; /* loop ms: a further transport failed to open; 0 = none */
 	unsigned alive_interval, alive_count; /* seconds, keepalives; the shortest asked for */
 	long persist;			      /* as destination.persist; the longest asked for */
 	char **warm_env;		      /* of the last request: what a warm channel carries */

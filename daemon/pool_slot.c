@@ -204,8 +204,18 @@ static bool same_batch(const struct pool_waiter *w, const void *arg)
 	return w->dest->batch_mode == dest->batch_mode;
 }
 
-/* A login failed. Those who asked for the same fail with it; a waiter that may be asked where this
- * login might not ask gets a login of its own. */
+/* Is there, or comes, a transport that new sessions may be put on? */
+static bool any_serves(const struct pool *pool)
+{
+	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (!s->draining)
+			return true;
+	}
+	return false;
+}
+
+/* A login failed. Those who asked for the same fail with it, unless other transports serve them; a
+ * waiter that may be asked where this login might not ask gets a login of its own. */
 static void login_failed(struct slot *s, const struct cause *why, bool handover)
 {
 	struct pool *pool = s->pool;
@@ -213,7 +223,7 @@ static void login_failed(struct slot *s, const struct cause *why, bool handover)
 		s->dest->batch_mode && (why->cls == CAUSE_AUTH || why->cls == CAUSE_PROMPT ||
 					why->cls == CAUSE_HOSTKEY_UNKNOWN);
 
-	if (pool->slots != NULL) {
+	if (any_serves(pool)) {
 		pool->no_more_until = pools_now(pool->pools) + NO_MORE_MS;
 		return;
 	}

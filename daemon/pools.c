@@ -126,6 +126,8 @@ void pools_schedule(struct pools *p)
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
 		uint64_t interval = keepalive_ms(pool);
 
+		if (pool->no_more_until != 0 && pool->no_more_until < next)
+			next = pool->no_more_until;
 		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 			uint64_t hold = hold_ms(s);
 
@@ -175,6 +177,11 @@ static void on_tick(uv_timer_t *timer)
 
 	p->last_tick = now;
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		/* Those who wait may try for a further transport again. */
+		if (pool->no_more_until != 0 && now >= pool->no_more_until) {
+			pool->no_more_until = 0;
+			pool_touch(pool);
+		}
 		for (struct slot *s = pool->slots; s != NULL; s = s->next)
 			tick_slot(s, now, last);
 	}

@@ -178,10 +178,25 @@ static void on_readable(void *ctx, unsigned events)
 	struct pump_in *p = ctx;
 
 	(void)events;
-	/* Silent until the bytes were read: the channel may have no room for them yet. */
-	watch_change(p->watch, 0);
 	p->ready = true;
 	p->changed(p->ctx);
+}
+
+void pump_in_pause(struct pump_in *p)
+{
+	if (p->ready && p->watch != NULL)
+		watch_change(p->watch, 0);
+}
+
+/* Told when there is more. False: the descriptor cannot be watched. */
+static bool wait_readable(struct pump_in *p)
+{
+	p->ready = false;
+	if (p->watch == NULL)
+		p->watch = watch_add(p->watches, p->fd, WATCH_READ, on_readable, p);
+	else
+		watch_change(p->watch, WATCH_READ);
+	return p->watch != NULL;
 }
 
 void pump_in_init(struct pump_in *p, struct watch_set *watches, int fd, void (*changed)(void *ctx),
@@ -207,18 +222,16 @@ enum pump_in_result pump_in_read(struct pump_in *p, void *buf, size_t size, size
 		note_moved(p->fd, p->is_socket, p->moved, p->moved + (uint64_t)n);
 		p->moved += (uint64_t)n;
 		*len = (size_t)n;
+		/* Less than there was room for: that was all. No second call to hear it said. */
+		if ((size_t)n < size && !wait_readable(p))
+			pump_in_finish(p);
 		return PUMP_IN_DATA;
 	}
 	if (n == 0 || errno != EAGAIN) {
 		pump_in_finish(p);
 		return PUMP_IN_EOF;
 	}
-	p->ready = false;
-	if (p->watch == NULL)
-		p->watch = watch_add(p->watches, p->fd, WATCH_READ, on_readable, p);
-	else
-		watch_change(p->watch, WATCH_READ);
-	if (p->watch != NULL)
+	if (wait_readable(p))
 		return PUMP_IN_WAIT;
 	pump_in_finish(p);
 	return PUMP_IN_EOF;

@@ -45,7 +45,8 @@ struct pump_in {
 	struct watch_set *watches;
 	struct watch *watch;
 	int fd; /* -1: at end, or none */
-	bool is_socket, ready;
+	bool is_socket;
+	bool ready;	/* there may be something to read: the watch need not say so */
 	uint64_t moved; /* bytes in all */
 	void (*changed)(void *ctx);
 	void *ctx;
@@ -58,7 +59,12 @@ enum pump_in_result { PUMP_IN_WAIT, PUMP_IN_DATA, PUMP_IN_EOF };
 void pump_in_init(struct pump_in *p, struct watch_set *watches, int fd, void (*changed)(void *ctx),
 		  void *ctx);
 /* Reads at most size bytes. WAIT: nothing there; changed() will come. EOF: also on errors. */
+/* What the descriptor has cannot be taken now: its watch is silent until the next read. */
+void pump_in_pause(struct pump_in *p);
+
 enum pump_in_result pump_in_read(struct pump_in *p, void *buf, size_t size, size_t *len);
+/* What the descriptor has cannot be taken now: its watch is silent until the next read. */
+void pump_in_pause(struct pump_in *p);
 void pump_in_finish(struct pump_in *p);
 
 #endif

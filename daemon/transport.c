@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
  * loop before the others have theirs. */
 #define TURN_ROUNDS	8
 #define POLLS_PER_ROUND 8
+/* What libssh reads at a time (0.10 to 0.12). */
+#define LIBSSH_READ_SIZE 4096
 /* A channel that moved data so lately makes the connection a bulk one for now. */
 #define BULK_WINDOW_MS 1000
 
@@ -96,14 +99,20 @@ void transport_touch(struct transport *t)
 		defer_post(t->env->defer, &t->progress);
 }
 
-/* Lets libssh read and write what the socket has room for. True: something moved. */
+/* Lets libssh read and write what the socket has room for. True: there may be more. */
 static bool pump(struct transport *t)
 {
-	int n = 0;
+	for (int n = 0; n < POLLS_PER_ROUND; n++) {
+		uint64_t before = t->socket.in_bytes;
 
-	while (n < POLLS_PER_ROUND && ssh_event_dopoll(t->event, 0) == SSH_OK)
-		n++;
-	return n > 0;
+		if (ssh_event_dopoll(t->event, 0) != SSH_OK)
+			return false;
+		/* A read that was not filled has emptied the socket: no poll to hear it said. */
+		if (t->socket.in_bytes - before < LIBSSH_READ_SIZE &&
+		    !(ssh_get_status(t->session) & SSH_WRITE_PENDING))
+			return false;
+	}
+	return true;
 }
 
 static bool step_channels(struct transport *t)
@@ -226,6 +235,28 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	turn(t);
 }
 
+/* ssh_config(5) IPQoS: the first class while a terminal is on the connection, else the second. */
+static void set_tos(struct transport *t)
+{
+	int tos = t->terminals > 0 ? t->dest->tos_interactive : t->dest->tos_bulk;
+	bool v6 = strchr(t->peer, ':') != NULL;
+
+	if (tos < 0)
+		return;
+	if (setsockopt(t->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos,
+		       sizeof(tos)) != 0)
+		log_debug("%s: IPQoS: %s", t->dest->label, strerror(errno));
+}
+
+void transport_terminal(struct transport *t, int change)
+{
+	bool had = t->terminals > 0;
+
+	t->terminals += (unsigned)change;
+	if (had != (t->terminals > 0))
+		set_tos(t);
+}
+
 static void become_ready(struct transport *t, struct login_result *r)
 {
 	const char *text;
@@ -234,7 +265,7 @@ static void become_ready(struct transport *t, struct login_result *r)
 	t->hint = r->hint;
 	t->event = ssh_event_new();
 	ssh_set_blocking(t->session, 0);
-	ssh_set_counters(t->session, NULL, &t->packets);
+	ssh_set_counters(t->session, &t->socket, &t->packets);
 	ssh_event_add_session(t->event, t->session);
 	uv_poll_init(t->env->loop, &t->poll, t->fd);
 	t->polling = true;
@@ -245,6 +276,7 @@ static void become_ready(struct transport *t, struct login_result *r)
 	snprintf(t->cipher, sizeof(t->cipher), "%s", text != NULL ? text : "");
 	text = ssh_get_kex_algo(t->session);
 	snprintf(t->kex, sizeof(t->kex), "%s", text != NULL ? text : "");
+	set_tos(t);
 	set_state(t, TRANSPORT_READY);
 	log_info("%s transport %u: ready (%s, key exchange %u ms, authentication %u ms)",
 		 t->dest->label, t->id, t->peer, r->kex_ms, r->auth_ms);
@@ -327,21 +359,11 @@ static void on_poll_closed(uv_handle_t *handle)
 
 static void end_session(struct transport *t)
 {
-	int fd;
-
 	if (t->session == NULL)
 		return;
 	ssh_event_remove_session(t->event, t->session);
 	ssh_event_free(t->event);
-	/* libssh closes its descriptor on every error path and on none else. */
-	fd = ssh_get_fd(t->session);
-	if (!transport_session_dead(t))
-		ssh_disconnect(t->session);
-	else
-		fd = SSH_INVALID_SOCKET;
-	ssh_free(t->session);
-	if (fd != SSH_INVALID_SOCKET)
-		close(fd);
+	login_end_session(t->session);
 	t->session = NULL;
 }
 
@@ -431,8 +453,8 @@ void transport_stats(const struct transport *t, struct transport_stats *out)
 		.kex = t->kex,
 		.age_s = t->ready_ms > 0 ? (double)(uv_now(t->env->loop) - t->ready_ms) / 1e3 : 0,
 		.rtt_ms = t->rtt_ms,
-		.bytes_in = t->packets.in_bytes,
-		.bytes_out = t->packets.out_bytes,
+		.bytes_in = t->socket.in_bytes,
+		.bytes_out = t->socket.out_bytes,
 	};
 }
 

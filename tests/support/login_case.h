@@ -7,10 +7,12 @@
 #include "tests/support/private_sshd.h"
 
 #define CASE_PROMPTS 12
-/* Instead of an answer: nobody could be asked; the login is cancelled; the answer never comes. */
+/* Instead of an answer: nobody could be asked; the login is cancelled; the answer never comes; the
+ * connection breaks, both ways. */
 #define CASE_NOBODY "!nobody"
 #define CASE_CANCEL "!cancel"
 #define CASE_SILENT "!silent"
+#define CASE_BREAK "!break"
 
 struct login_case {
 	/* set before the run */
@@ -43,6 +45,7 @@ struct login_case {
 	uv_timer_t timer;
 	struct worker_pool *workers;
 	struct login *login;
+	int socket; /* fd, or the one that was connected */
 	uint64_t begin;
 	char *paths[8];
 	char *files[4], *known[2], *auths[4];
@@ -57,5 +60,14 @@ void login_case_init(struct login_case *c, const struct private_sshd *s, const c
 void login_case_run(struct login_case *c);
 void login_case_finish(struct login_case *c);
 void login_case_use_agent(struct login_case *c, const struct private_sshd *s);
+
+/* sshd's debug log has this once per SSH_MSG_USERAUTH_REQUEST. */
+#define REQUEST_LINE "userauth-request for user"
+
+/* Another sshd configuration over the same keys. */
+void login_case_restart(struct private_sshd *s, const char *config);
+/* Fail the test, with what there is instead. */
+void login_case_contains(const char *text, const char *part);
+void login_case_logged_in(const struct login_case *c);
 
 #endif
