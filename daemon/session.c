@@ -16,8 +16,10 @@
 #include "protocol/decode.h"
 #include "protocol/log.h"
 
-/* Moves to another transport before it was sent, at most. */
+/* Moves to another channel or transport before it was sent, at most; those of them because the
+ * transport died: each costs the server a login. */
 #define ATTEMPTS_MAX 64
+#define LOSSES_MAX   3
 /* Output thrown away after its reader has gone, before the command is ended: enough for a short
  * command to tell its exit status all the same (`... | head -1`). */
 #define DROPPED_MAX (256 * 1024)
@@ -37,7 +39,7 @@ struct session {
 	char **env; /* for the channel */
 	char *term;
 	bool tty, reused, running, ending;
-	unsigned attempts;
+	unsigned attempts, losses;
 	uint64_t started_ms;
 	struct pump_in in;
 	struct pump_out out, err;
@@ -290,7 +292,8 @@ static void on_end(void *ctx, const struct channel_end *end)
 			return;
 		}
 		if (end->why.cls == CAUSE_DAEMON_STOPPED || end->why.cls == CAUSE_LIMIT ||
-		    ++s->attempts > ATTEMPTS_MAX) {
+		    ++s->attempts > ATTEMPTS_MAX ||
+		    (end->kind == CHANNEL_LOST && ++s->losses > LOSSES_MAX)) {
 			fail_by_cause(s, &end->why);
 			return;
 		}
