@@ -82,3 +82,14 @@ def test_output_onto_a_full_file(warm):
                                 stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=warm.env,
                                 timeout=60)
     assert result.returncode == 255 and b"File too large" in result.stderr, result
+
+
+def test_server_that_ends_each_connection_after_the_login(bare):
+    """A request that was never sent moves to the next transport, but not for ever."""
+    sshd = bare.server(ChrootDirectory="/does-not-exist")
+    bare.trust(sshd)
+    bare.host("h", sshd)
+    bare.start_daemon()
+    result = bare.run("h", "true")
+    assert result.status == 255 and "connection" in result.err, result
+    assert 0 < sshd.logins() <= 5
