@@ -334,6 +334,11 @@ static void say_end(struct live *l)
 	char host[256];
 
 	options_host_name(l->opt, host, sizeof(host));
+	if (l->relay.write_error != 0) {
+		say("output of the command on %s was lost: %s", host,
+		    strerror(l->relay.write_error));
+		l->status = HW_EXIT_FAILURE;
+	}
 	if (e->error != NULL) {
 		say("%s", e->error);
 		if (e->hint != NULL && e->hint[0] != '\0')

@@ -113,6 +113,14 @@ size_t relay_poll(struct relay *r, struct pollfd *p)
 	return n;
 }
 
+/* Output that could not be written is lost, and a status of 0 would be a lie. A reader that went
+ * away is no error (`... | head`), and a terminal that did takes us along. */
+static void note_write_error(struct relay *r, int i, int error)
+{
+	if (i != STDIN_FILENO && error != EPIPE && !r->st->s[i].tty && r->write_error == 0)
+		r->write_error = error;
+}
+
 /* Regular files, without a copy. Returns false when read and write must do it. */
 static bool pump_splice(struct relay *r, int i)
 {
@@ -124,7 +132,11 @@ static bool pump_splice(struct relay *r, int i)
 		p->splice = false; /* an append-only description, a strange file system */
 		return false;
 	}
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (n < 0)
+		note_write_error(r, i, errno);
+	if (n <= 0)
 		pump_close(r, i);
 	return true;
 }
@@ -140,8 +152,10 @@ static void pump_flush(struct relay *r, int i)
 	if (len > 0) {
 		ssize_t n = write(p->dst, p->buf + p->start, len);
 		if (n < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				pump_close(r, i);
+			if (errno == EAGAIN || errno == EINTR)
+				return;
+			note_write_error(r, i, errno);
+			pump_close(r, i);
 			return;
 		}
 		p->start += (size_t)n;

@@ -28,6 +28,7 @@ struct relay {
 			    it */
 	/* What a person asked for by an escape; the live loop clears it. */
 	enum escape_action action;
+	int write_error; /* errno of output that was lost for want of space and the like; 0 = none */
 };
 
 /* Takes the pumped streams of st (borrowed, but for the ends of our pipes). */

@@ -159,7 +159,7 @@ void channel_release(struct channel *c)
 		return;
 	}
 	if (c->state == CHANNEL_RUNNING && c->terminal)
-		c->t->terminals--;
+		transport_terminal(c->t, -1);
 	if (c->state != CHANNEL_DEAD && c->state != CHANNEL_OPENING)
 		c->state = CHANNEL_CLOSING;
 	transport_touch(c->t);
@@ -310,7 +310,7 @@ static bool step_starting(struct channel *c)
 	}
 	c->state = CHANNEL_RUNNING;
 	if (c->terminal)
-		c->t->terminals++;
+		transport_terminal(c->t, +1);
 	c->events->running(c->ctx, c->terminal && !c->tty_refused);
 	c->t->events->changed(c->t->ctx);
 	return true;

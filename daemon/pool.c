@@ -149,11 +149,30 @@ static bool wants_lane(const struct pool *pool, const struct pool_waiter *w, con
 	       (may_add(pool) || count_slots(pool, true) > 0);
 }
 
+static bool is_over(const struct pool_waiter *w, const void *arg)
+{
+	(void)arg;
+	return w->over;
+}
+
+static void fail_those_over(struct pool *pool)
+{
+	struct cause why;
+
+	if (pool->waiters == NULL)
+		return;
+	cause_set(&why, CAUSE_LIMIT, "%s: %u requests wait for it already",
+		  pool->waiters->dest->label, pool->pools->app->config.max_queue);
+	cause_hint(&why, "run fewer at a time, or raise queue in hawser.conf");
+	pool_fail_waiters(pool, is_over, NULL, &why, false);
+}
+
 static void on_serve(void *ctx)
 {
 	struct pool *pool = ctx;
 	struct pool_waiter *w, *next;
 
+	fail_those_over(pool);
 	for (w = pool->waiters; w != NULL; w = next) {
 		struct slot *s = choose(pool, w);
 
@@ -259,6 +278,7 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	w->terminal = want->terminal;
 	w->can_ask = want->can_ask;
 	w->login = !any_ready(pool);
+	w->over = count_waiters(pool) >= p->app->config.max_queue;
 	while (!want->front && *link != NULL)
 		link = &(*link)->next;
 	w->next = *link;

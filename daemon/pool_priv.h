@@ -31,6 +31,7 @@ struct pool_waiter {
 	void *ctx;
 	char *const *env;
 	bool terminal, can_ask;
+	bool over;  /* one more than may wait */
 	bool login; /* its arrival opened a transport, or it waited for one to become ready */
 };
 

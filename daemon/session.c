@@ -16,8 +16,10 @@
 #include "protocol/decode.h"
 #include "protocol/log.h"
 
-/* Moves to another transport before it was sent, at most. */
-#define ATTEMPTS_MAX 64
+/* Refused for the session limit, or the transport lost, before it was sent: so often it moves on. A
+ * server that takes logins and drops them must not be logged in to for ever. */
+#define REFUSALS_MAX 64
+#define LOSSES_MAX   3
 /* Output thrown away after its reader has gone, before the command is ended: enough for a short
  * command to tell its exit status all the same (`... | head -1`). */
 #define DROPPED_MAX (256 * 1024)
@@ -37,7 +39,7 @@ struct session {
 	char **env; /* for the channel */
 	char *term;
 	bool tty, reused, running, ending;
-	unsigned attempts;
+	unsigned refusals, losses;
 	uint64_t started_ms;
 	struct pump_in in;
 	struct bytebuf rest; /* read from in, not yet taken by the channel */
@@ -285,6 +287,14 @@ static void lost(struct session *s, const struct channel_end *end)
 	fail(s, text, end->why.hint, true);
 }
 
+static bool may_move_on(struct session *s, const struct channel_end *end)
+{
+	if (end->kind == CHANNEL_OPEN_REFUSED)
+		return ++s->refusals <= REFUSALS_MAX;
+	return end->why.cls != CAUSE_DAEMON_STOPPED && end->why.cls != CAUSE_LIMIT &&
+	       ++s->losses <= LOSSES_MAX;
+}
+
 static void on_end(void *ctx, const struct channel_end *end)
 {
 	struct session *s = ctx;
@@ -312,8 +322,7 @@ static void on_end(void *ctx, const struct channel_end *end)
 			lost(s, end);
 			return;
 		}
-		if (end->why.cls == CAUSE_DAEMON_STOPPED || end->why.cls == CAUSE_LIMIT ||
-		    ++s->attempts > ATTEMPTS_MAX) {
+		if (!may_move_on(s, end)) {
 			fail_by_cause(s, &end->why);
 			return;
 		}

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,6 +235,28 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	turn(t);
 }
 
+/* ssh_config(5) IPQoS: the first class while a terminal is on the connection, else the second. */
+static void set_tos(struct transport *t)
+{
+	int tos = t->terminals > 0 ? t->dest->tos_interactive : t->dest->tos_bulk;
+	bool v6 = strchr(t->peer, ':') != NULL;
+
+	if (tos < 0)
+		return;
+	if (setsockopt(t->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos,
+		       sizeof(tos)) != 0)
+		log_debug("%s: IPQoS: %s", t->dest->label, strerror(errno));
+}
+
+void transport_terminal(struct transport *t, int change)
+{
+	bool had = t->terminals > 0;
+
+	t->terminals += (unsigned)change;
+	if (had != (t->terminals > 0))
+		set_tos(t);
+}
+
 static void become_ready(struct transport *t, struct login_result *r)
 {
 	const char *text;
@@ -253,6 +276,7 @@ static void become_ready(struct transport *t, struct login_result *r)
 	snprintf(t->cipher, sizeof(t->cipher), "%s", text != NULL ? text : "");
 	text = ssh_get_kex_algo(t->session);
 	snprintf(t->kex, sizeof(t->kex), "%s", text != NULL ? text : "");
+	set_tos(t);
 	set_state(t, TRANSPORT_READY);
 	log_info("%s transport %u: ready (%s, key exchange %u ms, authentication %u ms)",
 		 t->dest->label, t->id, t->peer, r->kex_ms, r->auth_ms);

@@ -33,7 +33,7 @@ struct transport {
 	struct ssh_counter_struct socket;  /* bytes on the socket */
 
 	struct channel *channels; /* list, oldest first */
-	unsigned terminals;	  /* channels with a terminal that run */
+	unsigned terminals;	  /* channels with a terminal that run: transport_terminal() */
 	bool refused;		  /* an open was refused, not yet told to the pool */
 	unsigned refused_at;	  /* beside so many confirmed channels */
 	bool refused_settling;
@@ -117,6 +117,8 @@ void transport_touch(struct transport *t);
 /* True when libssh's session is dead: to be asked after every call, for calls on a dead session may
  * return SSH_AGAIN for ever. */
 bool transport_session_dead(struct transport *t);
+/* A channel's terminal came (+1) or went (-1): also decides the packets' class (IPQoS). */
+void transport_terminal(struct transport *t, int change);
 /* A round trip was measured. */
 void transport_rtt_sample(struct transport *t, double ms);
 

@@ -74,6 +74,27 @@ def test_session_limit_of_one(bare):
         assert result[0] == 0 and result[1].startswith(b"answer"), result
 
 
+def test_a_full_queue_is_told(bare):
+    """queue = 2: who finds two waiting is told so at once; the two, and who runs, are served."""
+    sshd = bare.server(MaxSessions=1)
+    bare.trust(sshd)
+    bare.host("h", sshd)
+    bare.daemon_conf(queue=2, transports=1)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    gate = bare.dir / "gate"
+    waiting = f"echo in; while [ ! -e {gate} ]; do sleep 0.05; done"
+    first = bare.popen("h", waiting)
+    assert first.stdout.readline() == b"in\n"
+    others = [bare.popen("h", waiting) for _ in range(2)]
+    wait_for(lambda: bare.ctl("--json", "list").text.count('"queued": 2'), "two wait")
+    result = bare.run("h", "echo never")
+    assert result.status == 255 and result.out == b"" and "wait for it already" in result.err
+    gate.write_text("")
+    for proc in [first, *others]:
+        assert proc.wait(20) == 0
+
+
 def test_session_limit_leaves_no_noise(cold):
     """Nothing of the limit is seen on the clients' stderr."""
     for status, _, err in many(cold, 25, "h", "sleep 0.3"):

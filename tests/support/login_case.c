@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "protocol/alloc.h"
@@ -106,6 +107,8 @@ static void on_prompt(void *ctx, const struct proto_prompt *p)
 	} else if (strcmp(answers[0], CASE_CANCEL) == 0) {
 		login_cancel(c->login);
 		c->login = NULL;
+	} else if (strcmp(answers[0], CASE_BREAK) == 0) {
+		assert_int_equal(shutdown(c->socket, SHUT_RDWR), 0);
 	} else if (strcmp(answers[0], CASE_SILENT) != 0) {
 		login_answer(c->login, answers, NULL);
 	}
@@ -148,9 +151,7 @@ static void check_session(ssh_session session)
 	}
 	assert_int_equal(rc, SSH_OK);
 	ssh_channel_free(channel);
-	ssh_disconnect(session);
-	ssh_free(session);
-	close(fd);
+	login_end_session(session);
 }
 
 static void on_done(void *ctx, struct login_result *r)
@@ -234,7 +235,7 @@ void login_case_run(struct login_case *c)
 	uv_timer_init(&c->loop, &c->timer);
 	c->timer.data = c;
 	c->workers = worker_pool_create(&c->loop, 4);
-	params.fd = c->fd != -1 ? c->fd : private_sshd_connect(c->port);
+	params.fd = c->socket = c->fd != -1 ? c->fd : private_sshd_connect(c->port);
 	if (c->cancel_after_ms > 0)
 		uv_timer_start(&c->timer, on_timer, c->cancel_after_ms, 0);
 	c->begin = uv_hrtime();

@@ -7,10 +7,12 @@
 #include "tests/support/private_sshd.h"
 
 #define CASE_PROMPTS 12
-/* Instead of an answer: nobody could be asked; the login is cancelled; the answer never comes. */
+/* Instead of an answer: nobody could be asked; the login is cancelled; the answer never comes; the
+ * connection breaks, both ways. */
 #define CASE_NOBODY "!nobody"
 #define CASE_CANCEL "!cancel"
 #define CASE_SILENT "!silent"
+#define CASE_BREAK "!break"
 
 struct login_case {
 	/* set before the run */
@@ -43,6 +45,7 @@ struct login_case {
 	uv_timer_t timer;
 	struct worker_pool *workers;
 	struct login *login;
+	int socket; /* fd, or the one that was connected */
 	uint64_t begin;
 	char *paths[8];
 	char *files[4], *known[2], *auths[4];

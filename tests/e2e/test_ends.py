@@ -1,0 +1,84 @@
+"""How requests end when something else ends at the same time: transports, logins, servers."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from util import read_text, state, wait_for
+
+
+def begun(box, *options, **popen):
+    """A client whose remote command runs on; returns once it does."""
+    proc = box.popen(*options, "h", "echo begun; exec sleep 5552", **popen)
+    assert proc.stdout.readline() == b"begun\n"
+    return proc
+
+
+def queued(box):
+    """How many requests wait, by hawserctl."""
+    return box.ctl("list").out.decode().split("\n")[1].split()[4]
+
+
+def test_login_that_fails_beside_a_closing_transport(warm):
+    """Closed while a session runs, and the server takes no more: told once, not tried for ever."""
+    begun(warm)
+    assert warm.ctl("close", "h").status == 0
+    warm.sshd.stop(cut=False)
+    result = warm.run("h", "true")
+    assert result.status == 255 and "Connection refused" in result.err
+    assert read_text(warm.daemon_log).count("connect to 127.0.0.1: Connection refused") == 1
+
+
+def test_waiter_behind_the_limit_is_served_by_a_later_login(bare):
+    """A further transport failed to open; half a minute later the one who waits gets another."""
+    sshd = bare.server(MaxSessions=1)
+    bare.trust(sshd)
+    bare.host("h", sshd)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    begun(bare)
+    sshd.stop(cut=False)
+    waiting = bare.popen("h", "echo served")
+    wait_for(lambda: queued(bare) == "1", "the request in the queue")
+    sshd.start()
+    assert waiting.communicate(timeout=60)[0] == b"served\n"
+
+
+def test_exit_status_just_before_the_connection_ends(warm):
+    """Output, status and the end of the connection are read in one go: the status counts."""
+    go = warm.dir / "go"
+    proc = warm.popen("h", f"echo begun; until test -e {go}; do sleep 0.05; done; echo last; exit 7")
+    assert proc.stdout.readline() == b"begun\n"
+    pid = warm.daemon_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: state(pid) == "T", "the stopped daemon")
+        go.touch()
+        wait_for(lambda: not warm.sshd.remote_processes("until test"), "the command's end")
+        wait_for(lambda: len(warm.sshd.workers()) <= 2, "sshd's word about it")
+        warm.sshd.cut()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert proc.communicate(timeout=20) == (b"last\n", b"") and proc.returncode == 7
+
+
+@pytest.mark.parametrize("size", [3, 100_000, 10_000_000])
+def test_output_onto_a_full_disk(warm, size):
+    """What could not be written is told and is no success."""
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(warm.command("h", f"head -c {size} /dev/zero"), stdout=full,
+                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=warm.env,
+                                timeout=60)
+    assert result.returncode == 255
+    assert b"output of the command on h was lost: No space left on device" in result.stderr
+
+
+def test_output_onto_a_full_file(warm):
+    """The same with a regular file that may not grow."""
+    script = "ulimit -f 64; trap '' XFSZ; exec %s h 'head -c 1000000 /dev/zero'"
+    with open(warm.dir / "file", "wb") as out:
+        result = subprocess.run(["bash", "-c", script % " ".join(warm.command())], stdout=out,
+                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=warm.env,
+                                timeout=60)
+    assert result.returncode == 255 and b"File too large" in result.stderr, result
