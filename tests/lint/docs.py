@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares the manuals with the code: settings of hawser.conf, HAWSER_* variables, hawserctl's
+"""Compares the manuals with the code: settings and their defaults, HAWSER_* variables, hawserctl's
 verbs and options, hawserd's and hawser's options. What is missing on either side is a fault."""
 import re
 
@@ -43,9 +43,31 @@ def flags(page):
     return found - {",", ".", "|"}
 
 
+def seconds(text):
+    """ "10m" as "600"; what is no time stays as it is."""
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    found = re.fullmatch(r"(\d+)([smhdw])", text)
+    return str(int(found[1]) * unit[found[2]]) if found else text
+
+
 def settings():
-    names = set(re.findall(r'\{"([\w-]+)", KIND_', table("daemon/config.c", "config_keys[] = {")))
-    return names, items("docs/hawser.conf.5", "Cm")
+    """{name: default} as the code, the manual and README.md have it; times in seconds."""
+    text = code("daemon/config.c")
+    values = dict(re.findall(r"^\t+\.(\w+) = ([^,]+),$", text, re.M))
+    rows = re.findall(r'\{"([\w-]+)", KIND_(\w+), FIELD\((\w+)\)',
+                      table("daemon/config.c", "config_keys[] = {"))
+    in_code = {}
+    for name, kind, field in rows:
+        value = values[field].strip('"').replace("LOG_LVL_", "").lower()
+        in_code[name] = str(int(value) // 1000) if kind == "MILLISECONDS" else value
+    in_page = {}
+    for block in read("docs/hawser.conf.5").split("\n.It Cm ")[1:]:
+        default = re.search(r"^The default is\s+(?:\.Cm )?(\S+?)[ .]*$", block, re.M)
+        in_page[block.split("\n")[0]] = seconds(default[1]) if default else "not told"
+    part = read("README.md").partition("\n## Configuration\n")[2].partition("\n## ")[0]
+    in_readme = {name: seconds(default)
+                 for name, default in re.findall(r"^\| `([a-z-]+)` \| (\S+) \|", part, re.M)}
+    return in_code, in_page, in_readme
 
 
 def variables():
@@ -84,8 +106,11 @@ def main():
             problems.append(f"{where}: nothing was found there: does the table look different now?")
         problems.extend(differences(what, code_has, page_has, where, page))
 
-    in_code, in_page = settings()
-    compare("setting", in_code, in_page, "daemon/config.c", "docs/hawser.conf.5")
+    in_code, in_page, in_readme = settings()
+    for page, told in (("docs/hawser.conf.5", in_page), ("README.md", in_readme)):
+        compare("setting", in_code, told, "daemon/config.c", page)
+        problems.extend(f"{page}: {name} has the default {in_code[name]}, not {default}"
+                        for name, default in told.items() if in_code.get(name, default) != default)
 
     named, defined = variables()
     compare("variable", named, defined, "client/, daemon/, protocol/", "docs/*.1")
