@@ -189,6 +189,7 @@ static void on_serve(void *ctx)
 	for (struct slot *s = pool->slots; s != NULL; s = s->next)
 		slot_keep_warm(s);
 	open_more(pool);
+	pools_schedule(pool->pools);
 	pools_drop_if_empty(pool);
 }
 

@@ -170,31 +170,36 @@ static void on_changed(void *ctx)
 	pool_touch(s->pool);
 }
 
+/* Warm channels that carry another environment than the last request's make room. */
+static void drop_unfit_warm(struct slot *s)
+{
+	struct channel *warm;
+
+	while ((warm = channel_any_warm(s->transport)) != NULL &&
+	       !channel_fits(warm, s->pool->warm_env))
+		channel_release(warm);
+}
+
 void slot_keep_warm(struct slot *s)
 {
 	struct pool *pool = s->pool;
 	const struct config *config = &pool->pools->app->config;
 	struct transport_stats stats;
-	struct channel *warm;
 
 	if (!s->ready || s->draining || config->warm == 0 || s->pause_until != 0)
 		return;
-	warm = channel_any_warm(s->transport);
-	if (warm != NULL) {
-		if (!channel_fits(warm, pool->warm_env))
-			channel_release(warm);
-		return;
-	}
+	drop_unfit_warm(s);
 	if (s->warm_blocked && slot_sessions(s) == 0)
 		s->warm_blocked = false;
-	/* A place stays free near the limit: a warm channel must not stand in anyone's way. */
-	if (s->warm_blocked ||
-	    (pool->limit > 0 && transport_channels(s->transport) + 1 >= pool->limit))
-		return;
 	transport_stats(s->transport, &stats);
-	if (stats.rtt_ms < WARM_EARLY_MS && transport_starting(s->transport))
+	if (s->warm_blocked || (stats.rtt_ms < WARM_EARLY_MS && transport_starting(s->transport)))
 		return;
-	channel_open(s->transport, pool->warm_env);
+	while (channel_count_warm(s->transport) < config->warm) {
+		/* A place stays free near the limit: a warm channel must not stand in anyone's way. */
+		if (pool->limit > 0 && transport_channels(s->transport) + 1 >= pool->limit)
+			return;
+		channel_open(s->transport, pool->warm_env);
+	}
 }
 
 static bool same_batch(const struct pool_waiter *w, const void *arg)

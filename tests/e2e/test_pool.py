@@ -191,6 +191,19 @@ def test_idle_transport_is_let_go_after_its_hold_time(bare):
     assert sshd.logins() == 2
 
 
+def test_hold_nothing(bare):
+    """hold = 0: each call has a login of its own, one, and nothing is held between them."""
+    sshd = bare.server()
+    bare.trust(sshd)
+    bare.host("h", sshd)
+    bare.daemon_conf(hold=0)
+    bare.start_daemon()
+    for number in range(1, 4):
+        assert bare.ok("h", f"echo {number}") == f"{number}\n"
+        wait_for(lambda: "ready" not in bare.ctl("list").text, "the transport is let go")
+    assert sshd.logins() == 3
+
+
 def test_control_persist_decides_the_hold_time(box):
     """ControlPersist of ssh_config says how long an idle transport is held."""
     box.host("short", box.sshd, ControlPersist="1")
