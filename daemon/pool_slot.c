@@ -195,7 +195,8 @@ void slot_keep_warm(struct slot *s)
 	if (s->warm_blocked || (stats.rtt_ms < WARM_EARLY_MS && transport_starting(s->transport)))
 		return;
 	while (channel_count_warm(s->transport) < config->warm) {
-		/* A place stays free near the limit: a warm channel must not stand in anyone's way. */
+		/* A place stays free near the limit: a warm channel must not stand in anyone's way.
+		 */
 		if (pool->limit > 0 && transport_channels(s->transport) + 1 >= pool->limit)
 			return;
 		channel_open(s->transport, pool->warm_env);

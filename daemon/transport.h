@@ -1,6 +1,6 @@
 /* One SSH connection to a destination, from the dial to its end. Owns the socket, the libssh
  * session and the channels on it. Upward it speaks through transport_events, always from the top of
- * the loop. new -> dialling -> login -> ready -> closed; a closed transport frees itself. */
+ * the loop. dialling -> login -> ready -> closed; a closed transport frees itself. */
 #ifndef HAWSER_DAEMON_TRANSPORT_H
 #define HAWSER_DAEMON_TRANSPORT_H
 

@@ -48,7 +48,8 @@ def test_waiter_behind_the_limit_is_served_by_a_later_login(bare):
 def test_exit_status_just_before_the_connection_ends(warm):
     """Output, status and the end of the connection are read in one go: the status counts."""
     go = warm.dir / "go"
-    proc = warm.popen("h", f"echo begun; until test -e {go}; do sleep 0.05; done; echo last; exit 7")
+    proc = warm.popen(
+        "h", f"echo begun; until test -e {go}; do sleep 0.05; done; echo last; exit 7")
     assert proc.stdout.readline() == b"begun\n"
     pid = warm.daemon_pid()
     os.kill(pid, signal.SIGSTOP)

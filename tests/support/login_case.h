@@ -12,7 +12,7 @@
 #define CASE_NOBODY "!nobody"
 #define CASE_CANCEL "!cancel"
 #define CASE_SILENT "!silent"
-#define CASE_BREAK "!break"
+#define CASE_BREAK  "!break"
 
 struct login_case {
 	/* set before the run */
