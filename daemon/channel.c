@@ -227,6 +227,26 @@ static void refuse_request(struct channel *c)
 	end(c, CHANNEL_REQUEST_REFUSED, &why);
 }
 
+/* The server closed the channel and will not answer: libssh would say SSH_AGAIN for ever. What was
+ * not sent yet moves on; the rest is lost. */
+static bool closed_unanswered(struct channel *c)
+{
+	struct cause why;
+
+	if (!c->remote_closed)
+		return false;
+	if (!c->claimed) {
+		c->released = true;
+		c->state = CHANNEL_CLOSING;
+		return true;
+	}
+	cause_set(&why, CAUSE_CHANNEL, "%s: the server closed the session without an answer",
+		  c->t->dest->label);
+	cause_hint(&why, "the server's log has its reason");
+	end(c, CHANNEL_LOST, &why);
+	return true;
+}
+
 static bool step_opening(struct channel *c)
 {
 	int rc;
@@ -253,7 +273,7 @@ static bool step_preparing(struct channel *c)
 	while (c->env != NULL && c->env[c->env_done] != NULL) {
 		/* A variable that the server does not accept is no error (ssh(1) has it so). */
 		if (request_env(c) == SSH_AGAIN)
-			return false;
+			return closed_unanswered(c);
 		if (transport_session_dead(c->t))
 			return true;
 		c->env_done++;
@@ -265,11 +285,8 @@ static bool step_preparing(struct channel *c)
 
 static bool step_idle(struct channel *c)
 {
-	if (c->remote_closed && !c->claimed) {
-		c->released = true;
-		c->state = CHANNEL_CLOSING;
-		return true;
-	}
+	if (c->remote_closed)
+		return closed_unanswered(c);
 	if (!c->claimed)
 		return false;
 	channel_flow_start(c);
@@ -283,7 +300,7 @@ static bool step_terminal(struct channel *c)
 					      (int)c->size.rows);
 
 	if (rc == SSH_AGAIN)
-		return false;
+		return closed_unanswered(c);
 	if (rc != SSH_OK)
 		c->tty_refused = true;
 	c->resize_due = false;
@@ -301,7 +318,7 @@ static bool step_starting(struct channel *c)
 		c->started_ns = uv_hrtime();
 	rc = request_start(c);
 	if (rc == SSH_AGAIN)
-		return first;
+		return closed_unanswered(c) || first;
 	if (transport_session_dead(c->t))
 		return true;
 	if (rc != SSH_OK) {

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from daemon import BIN
 from util import read_text, state, wait_for
 
 
@@ -94,3 +95,51 @@ def test_server_that_ends_each_connection_after_the_login(bare):
     result = bare.run("h", "true")
     assert result.status == 255 and "connection" in result.err, result
     assert 0 < sshd.logins() <= 5
+
+
+@pytest.mark.parametrize("options,words", [
+    (["-T", "h", "true"], "it is not known whether the command ran"),
+    (["-tt", "h", "true"], "closed the session without an answer"),
+    (["-o", "SetEnv=HW_X=1", "h", "true"], "closed the session without an answer"),
+])
+def test_server_that_closes_without_an_answer(bare, options, words):
+    """A request that the server drops with its channel ends; nobody waits for the answer."""
+    key = bare.keys.dir / "host_ed25519"
+    rude = subprocess.Popen([BIN.parent / "tests/rude_sshd", key], stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL)
+    bare.clients.append(rude)
+    port = int(rude.stdout.readline())
+    bare.known_hosts.write_text(f"[127.0.0.1]:{port} {bare.keys.host_public()}\n")
+    bare.hosts["h"] = {"HostName": "127.0.0.1", "Port": port, "User": "any",
+                       "IdentityFile": bare.keys.user, "UserKnownHostsFile": bare.known_hosts}
+    bare._write_config()
+    bare.start_daemon()
+    result = bare.run(*options, timeout=15)
+    assert result.status == 255 and words in result.err, result
+
+
+def test_interrupted_question_goes_to_the_next(bare):
+    """Who gives up at a question ends alone: another who waits is asked."""
+    sshd = bare.server()
+    bare.trust(sshd)
+    key = bare.keys.make("id_asked", passphrase="correct")
+    with open(sshd.authorized, "a") as f:
+        f.write(read_text(f"{key}.pub"))
+    bare.host("h", sshd, IdentityFile=key, IdentitiesOnly="yes")
+    bare.start_daemon()
+    asked = bare.dir / "asked"
+    first = bare.popen("h", "true", env=asking(bare, f"touch {asked}; exec sleep 77"))
+    wait_for(asked.exists, "the first one's question")
+    second = bare.popen("h", "echo served", env=asking(bare, "echo correct"))
+    wait_for(lambda: queued(bare) == "2", "two who wait")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(20) == -signal.SIGTERM
+    assert second.communicate(timeout=20) == (b"served\n", b"")
+
+
+def asking(box, script):
+    """An environment whose SSH_ASKPASS is this script."""
+    path = box.dir / f"ask{len(list(box.dir.glob('ask*.sh')))}.sh"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+    return {"SSH_ASKPASS": path, "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":9"}

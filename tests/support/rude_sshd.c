@@ -1,0 +1,71 @@
+/* A server that lets everybody in, opens sessions, and closes them without an answer to any
+ * request. Arguments: the host key's file. Prints its port; serves one connection after the other.
+ */
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int listen_somewhere(void)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, len) != 0 || listen(fd, 16) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+		exit(EXIT_FAILURE);
+	printf("%u\n", ntohs(addr.sin_port));
+	fflush(stdout);
+	return fd;
+}
+
+static void answer(ssh_message m, ssh_channel *channel)
+{
+	switch (ssh_message_type(m)) {
+	case SSH_REQUEST_AUTH:
+		ssh_message_auth_reply_success(m, 0);
+		return;
+	case SSH_REQUEST_CHANNEL_OPEN:
+		*channel = ssh_message_channel_request_open_reply_accept(m);
+		return;
+	case SSH_REQUEST_CHANNEL:
+		fprintf(stderr, "request\n");
+		ssh_channel_send_eof(*channel);
+		ssh_channel_close(*channel);
+		return;
+	default:
+		ssh_message_reply_default(m);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	ssh_bind b = ssh_bind_new();
+	int fd = listen_somewhere();
+
+	if (argc != 2 || ssh_bind_options_set(b, SSH_BIND_OPTIONS_HOSTKEY, argv[1]) != SSH_OK)
+		return EXIT_FAILURE;
+	for (;;) {
+		ssh_session s = ssh_new();
+		ssh_channel channel = NULL;
+		ssh_message m;
+
+		if (ssh_bind_accept_fd(b, s, accept(fd, NULL, NULL)) != SSH_OK)
+			return EXIT_FAILURE;
+		if (ssh_handle_key_exchange(s) == SSH_OK) {
+			while ((m = ssh_message_get(s)) != NULL) {
+				answer(m, &channel);
+				ssh_message_free(m);
+			}
+		}
+		ssh_free(s);
+	}
+}
