@@ -149,6 +149,31 @@ static bool wants_lane(const struct pool *pool, const struct pool_waiter *w, con
 	       (may_add(pool) || count_slots(pool, true) > 0);
 }
 
+static bool is_excess(const struct pool_waiter *w, const void *arg)
+{
+	(void)arg;
+	return w->excess;
+}
+
+/* Those behind the longest queue that is allowed are told so. */
+static void refuse_excess(struct pool *pool)
+{
+	unsigned place = 0, max = pool->pools->app->config.max_queue;
+	struct cause why;
+
+	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
+		w->excess = ++place > max;
+		if (place == max + 1)
+			cause_set(&why, CAUSE_LIMIT,
+				  "%s: %u requests wait for a session there already", w->dest->label,
+				  max);
+	}
+	if (place <= max)
+		return;
+	cause_hint(&why, "wait for some of them to end, or raise \"queue\" in hawser.conf");
+	pool_fail_waiters(pool, is_excess, NULL, &why, false);
+}
+
 static void on_serve(void *ctx)
 {
 	struct pool *pool = ctx;
@@ -167,6 +192,7 @@ static void on_serve(void *ctx)
 		}
 		grant(s, w);
 	}
+	refuse_excess(pool);
 	for (struct slot *s = pool->slots; s != NULL; s = s->next)
 		slot_keep_warm(s);
 	open_more(pool);
@@ -200,6 +226,7 @@ void pool_fail_waiters(struct pool *pool, bool (*test)(const struct pool_waiter 
 		struct pool_waiter *w = failed;
 
 		failed = w->next;
+		slot_waiter_gone(pool, w);
 		w->events->failed(w->ctx, why, handover);
 		free_waiter(w);
 	}

@@ -31,7 +31,8 @@ struct pool_waiter {
 	void *ctx;
 	char *const *env;
 	bool terminal, can_ask;
-	bool login; /* its arrival opened a transport, or it waited for one to become ready */
+	bool excess; /* came when too many waited already */
+	bool login;  /* its arrival opened a transport, or it waited for one to become ready */
 };
 
 struct pool {

@@ -142,3 +142,20 @@ def asking(box, script):
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o700)
     return {"SSH_ASKPASS": path, "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":9"}
+
+
+def test_queue_is_bounded(bare):
+    """More requests than may wait: the last are told, the others served."""
+    bare.daemon_conf(queue=2, transports=1)
+    sshd = bare.server(MaxSessions=1)
+    bare.trust(sshd)
+    bare.host("h", sshd)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    running = begun(bare)
+    waiting = [bare.popen("h", "echo served") for _ in range(2)]
+    wait_for(lambda: queued(bare) == "2", "a full queue")
+    late = bare.run("h", "echo served")
+    assert late.status == 255 and "2 requests wait for a session there already" in late.err
+    running.kill()
+    assert [w.communicate(timeout=20)[0] for w in waiting] == [b"served\n"] * 2
