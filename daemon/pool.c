@@ -165,8 +165,8 @@ static void refuse_excess(struct pool *pool)
 		w->excess = ++place > max;
 		if (place == max + 1)
 			cause_set(&why, CAUSE_LIMIT,
-				  "%s: %u requests wait for a session there already", w->dest->label,
-				  max);
+				  "%s: %u requests wait for a session there already",
+				  w->dest->label, max);
 	}
 	if (place <= max)
 		return;
