@@ -159,3 +159,14 @@ def test_queue_is_bounded(bare):
     assert late.status == 255 and "2 requests wait for a session there already" in late.err
     running.kill()
     assert [w.communicate(timeout=20)[0] for w in waiting] == [b"served\n"] * 2
+
+
+def test_clients_that_share_an_output_file(warm):
+    """Several clients of one shell write to one file: nobody overwrites the others."""
+    script = "i=0; while [ $i -lt 20000 ]; do echo 123456789; i=$((i+1)); done"
+    path = warm.dir / "shared"
+    for _ in range(4):
+        with open(path, "wb") as out:
+            clients = [warm.popen("h", script, stdout=out) for _ in range(6)]
+            assert [client.wait(60) for client in clients] == [0] * 6
+        assert path.stat().st_size == 6 * 200000
