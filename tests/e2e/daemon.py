@@ -65,7 +65,8 @@ class Box:
             "XDG_STATE_HOME": str(self.dir / "state"),
             "HAWSER_DAEMON": HAWSERD,
             "HAWSER_FALLBACK": "no",
-            "ASAN_OPTIONS": f"log_path={self.dir}/san/asan:exitcode=99:detect_leaks=1",
+            "ASAN_OPTIONS": f"log_path={self.dir}/san/asan:exitcode=99:detect_leaks=1:"
+                            "quarantine_size_mb=16",
             "UBSAN_OPTIONS": f"log_path={self.dir}/san/ubsan:print_stacktrace=1",
             "TSAN_OPTIONS": f"log_path={self.dir}/san/tsan:exitcode=98",
             "LSAN_OPTIONS": "print_suppressions=0",

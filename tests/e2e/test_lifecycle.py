@@ -514,6 +514,10 @@ def test_client_killed_while_connecting(cold):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cold.host("silent", cold.sshd, Port=silent.getsockname()[1])
         cold.start_daemon()
+        cold.ok("h", "true")  # a fresh daemon still talks to ssh over pipes
+        cold.ctl("close", "h")
+        wait_for(lambda: not json.loads(cold.ctl("list", "--json").text)["items"],
+                 "the transport of the first call is gone")
         before = kinds(cold.daemon_fds())
         for _ in range(5):
             proc = cold.popen("silent", "true")
