@@ -177,13 +177,13 @@ int main(int argc, char **argv)
 		if (option == 't')
 			terminal = true;
 		else if (option == 'n')
-			count = atoi(optarg);
+			count = (int)strtol(optarg, NULL, 10);
 		else if (option == 'w')
-			warm = atoi(optarg);
+			warm = (int)strtol(optarg, NULL, 10);
 		else if (option == 'i')
-			gap = atof(optarg);
+			gap = strtod(optarg, NULL);
 		else if (option == 'd')
-			limit = atof(optarg) * 1e3;
+			limit = strtod(optarg, NULL) * 1e3;
 		else
 			return 2;
 	}

@@ -44,9 +44,8 @@ int fallback_find_ssh(char *out, size_t size)
 	const char *chosen = getenv("HAWSER_SSH");
 
 	if (chosen != NULL && chosen[0] != '\0') {
-		if (strlen(chosen) >= size)
+		if ((size_t)snprintf(out, size, "%s", chosen) >= size)
 			return HW_ETOOBIG;
-		strcpy(out, chosen);
 		return usable(out, self) ? HW_OK : HW_ENOENT;
 	}
 	const char *dir = getenv("PATH");

@@ -12,6 +12,7 @@
 #include "client/say.h"
 #include "client/signals.h"
 #include "client/streams.h"
+#include "protocol/alloc.h"
 
 #define TRIES 3
 
@@ -42,7 +43,7 @@ static void serve(struct live *l, int sock)
 	uint8_t *frame = request_encode(l->opt, l->st, l->want_started, &len, &why);
 	if (frame == NULL) {
 		l->end = LIVE_FALLBACK;
-		l->fallback = strdup(why);
+		l->fallback = xstrdup(why);
 		return;
 	}
 	if (signals_open(&l->signals) < 0) {
@@ -60,7 +61,7 @@ static void serve(struct live *l, int sock)
 	}
 	if (r < 0) {
 		l->end = LIVE_FALLBACK;
-		l->fallback = strdup("hawserd does not take the request");
+		l->fallback = xstrdup("hawserd does not take the request");
 		return;
 	}
 	streams_close_given(l->st);

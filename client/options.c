@@ -205,8 +205,9 @@ static void join_command(struct options *o, int argc, char **argv, int i)
 	for (int k = i; k < argc; k++) {
 		if (k > i)
 			*p++ = ' ';
-		p = stpcpy(p, argv[k]);
+		p = mempcpy(p, argv[k], strlen(argv[k]));
 	}
+	*p = '\0';
 	o->command_len = (size_t)(p - o->command);
 }
 

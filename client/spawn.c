@@ -29,7 +29,7 @@ bool spawn_daemon_path(char *out, size_t size)
 		out[n] = '\0';
 		char *slash = strrchr(out, '/');
 		if (slash != NULL && (size_t)(slash + 1 - out) + sizeof(name) <= size) {
-			strcpy(slash + 1, name);
+			memcpy(slash + 1, name, sizeof(name));
 			if (access(out, X_OK) == 0)
 				return true;
 		}

@@ -21,8 +21,8 @@ struct auth_keys;
 
 struct auth {
 	struct login *l;
-	unsigned methods;	 /* SSH_AUTH_METHOD_* that the server takes now */
-	char *notes; /* what was tried and why it failed, "; " between; for the last word */
+	unsigned methods; /* SSH_AUTH_METHOD_* that the server takes now */
+	char *notes;	  /* what was tried and why it failed, "; " between; for the last word */
 	size_t nnotes;
 	bool ssh_might;		    /* a key was left out only because libssh cannot use it */
 	bool first_try_blind;	    /* the hint's key goes first, without `none` */

@@ -30,6 +30,7 @@ static int on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t le
 	}
 	c->received += len;
 	channel_note_bulk(c, c->received);
+	c->t->last_bulk_in_ms = c->received > BULK_BYTES ? c->t->last_bulk_ms : 0;
 	return (int)len;
 }
 
@@ -93,7 +94,6 @@ struct channel *channel_open(struct transport *t, char *const *env)
 	c->callbacks.channel_exit_status_function = on_exit_status;
 	c->callbacks.channel_exit_signal_function = on_exit_signal;
 	ssh_callbacks_init(&c->callbacks);
-	c->quiet_open = transport_channels(t) == 0;
 	append(t, c);
 	transport_touch(t);
 	return c;
@@ -158,7 +158,7 @@ void channel_release(struct channel *c)
 		return;
 	}
 	if (c->state == CHANNEL_RUNNING && c->terminal)
-		c->t->terminals--;
+		transport_terminal(c->t, -1);
 	if (c->state != CHANNEL_DEAD && c->state != CHANNEL_OPENING)
 		c->state = CHANNEL_CLOSING;
 	transport_touch(c->t);
@@ -263,8 +263,7 @@ static bool step_opening(struct channel *c)
 			refuse_open(c);
 		return true;
 	}
-	if (c->quiet_open)
-		transport_rtt_sample(c->t, (double)(uv_hrtime() - c->opened_ns) / 1e6);
+	transport_rtt_sample(c->t, (double)(uv_hrtime() - c->opened_ns) / 1e6);
 	c->state = c->released ? CHANNEL_CLOSING : CHANNEL_PREPARING;
 	return true;
 }
@@ -315,6 +314,8 @@ static bool step_starting(struct channel *c)
 	int rc;
 
 	c->sent = true;
+	if (first)
+		c->started_ns = uv_hrtime();
 	rc = request_start(c);
 	if (rc == SSH_AGAIN)
 		return closed_unanswered(c) || first;
@@ -324,9 +325,10 @@ static bool step_starting(struct channel *c)
 		refuse_request(c);
 		return true;
 	}
+	transport_rtt_sample(c->t, (double)(uv_hrtime() - c->started_ns) / 1e6);
 	c->state = CHANNEL_RUNNING;
 	if (c->terminal)
-		c->t->terminals++;
+		transport_terminal(c->t, +1);
 	c->events->running(c->ctx, c->terminal && !c->tty_refused);
 	c->t->events->changed(c->t->ctx);
 	return true;
@@ -515,7 +517,9 @@ size_t channel_send(struct channel *c, const void *data, size_t len)
 		return 0;
 	c->sent_bytes += (uint64_t)n;
 	channel_note_bulk(c, c->sent_bytes);
-	c->touched = true;
+	/* What libssh could not send at once goes in the transport's next turn. */
+	if (ssh_get_status(c->t->session) & SSH_WRITE_PENDING)
+		channel_touch(c);
 	return (size_t)n;
 }
 

@@ -11,11 +11,13 @@
 
 #include "protocol/log.h"
 
-#define WINDOW_LIBSSH  1280000u /* what libssh grants by itself */
-#define WINDOW_MAX     (16u * 1024 * 1024)
-#define WINDOW_FIRST   (4u * 1024 * 1024) /* most that is granted before any speed was seen */
-#define WINDOW_RTT_MS  2.0		  /* below, libssh's own window is no limit */
-#define FIRST_BYTES_MS (64u * 1024)	  /* first guess of the path: 64 MB/s */
+#define WINDOW_LIBSSH 1280000u /* what libssh grants by itself */
+#define WINDOW_MAX    (16u * 1024 * 1024)
+#define WINDOW_FIRST  (4u * 1024 * 1024) /* most that is granted before any speed was seen */
+/* Below, libssh's own window is no limit, and a larger one only keeps sshd's socket full, which
+ * then writes in small pieces. */
+#define WINDOW_RTT_MS  5.0
+#define FIRST_BYTES_MS (64u * 1024) /* first guess of the path: 64 MB/s */
 /* libssh 0.10 may let a backlog pass its window when stdout waits and stderr trickles
  * (its test counts one stream only): a channel that gets here is ended. */
 #define BACKLOG_MAX (48 * 1024 * 1024)

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 #include "protocol/base.h"
 
-/* Behind the socket's path; clients use PATH.lock among themselves. The file stays for ever. */
+/* Behind the socket's path; clients use PATH.start among themselves. The file stays for ever. */
 #define CLAIM_LOCK_SUFFIX ".lockd"
 
 struct claim {

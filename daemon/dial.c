@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,7 +217,7 @@ static void set_option(int fd, int level, int name, int value)
 		log_debug("setsockopt %d/%d: %s", level, name, strerror(errno));
 }
 
-static void set_socket_options(const struct dial *d, int fd, int family)
+static void set_socket_options(const struct dial *d, int fd)
 {
 	const struct destination *dest = d->dest;
 
@@ -228,12 +227,6 @@ static void set_socket_options(const struct dial *d, int fd, int family)
 	set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, DIAL_UNSENT_LOW);
 	if (dest->tcp_keepalive)
 		set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	if (dest->tos_interactive >= 0) {
-		if (family == AF_INET6)
-			set_option(fd, IPPROTO_IPV6, IPV6_TCLASS, dest->tos_interactive);
-		else
-			set_option(fd, IPPROTO_IP, IP_TOS, dest->tos_interactive);
-	}
 }
 
 static int bind_source(const struct dial *d, int fd, int family)
@@ -267,7 +260,7 @@ static int open_attempt(struct attempt *a)
 	error = bind_source(d, a->fd, family);
 	if (error != 0)
 		return error;
-	set_socket_options(d, a->fd, family);
+	set_socket_options(d, a->fd);
 	if (connect(a->fd, (struct sockaddr *)&a->addr, a->addr_len) == 0)
 		return 0;
 	return errno;

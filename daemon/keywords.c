@@ -12,7 +12,7 @@ const struct keyword keywords_table[] = {
 	{"addkeystoagent", KEYWORD_SESSION, RULE_IF_ON, NULL, "AddKeysToAgent"},
 	{"addressfamily", KEYWORD_KEY, RULE_DONE, NULL, "AddressFamily"},
 	{"batchmode", KEYWORD_SESSION, RULE_DONE, NULL, "BatchMode"},
-	{"bindaddress", KEYWORD_KEY, RULE_DONE, NULL, "BindAddress"},
+	{"bindaddress", KEYWORD_KEY, RULE_IF_NAME, NULL, "BindAddress"},
 	{"bindinterface", KEYWORD_KEY, RULE_IF_SET, NULL, "BindInterface"},
 	{"canonicaldomains", KEYWORD_NONE, RULE_DONE, NULL, "CanonicalDomains"},
 	{"canonicalizefallbacklocal", KEYWORD_NONE, RULE_DONE, NULL, "CanonicalizeFallbackLocal"},
@@ -119,7 +119,7 @@ const struct keyword keywords_table[] = {
 	{"userknownhostsfile", KEYWORD_KEY, RULE_DONE, NULL, "UserKnownHostsFile"},
 	{"verifyhostkeydns", KEYWORD_KEY, RULE_IF_ON, NULL, "VerifyHostKeyDNS"},
 	{"versionaddendum", KEYWORD_KEY, RULE_HARMLESS, NULL, "VersionAddendum"},
-	{"visualhostkey", KEYWORD_SESSION, RULE_DONE, NULL, "VisualHostKey"},
+	{"visualhostkey", KEYWORD_SESSION, RULE_IF_ON, NULL, "VisualHostKey"},
 	{"warnweakcrypto", KEYWORD_NONE, RULE_HARMLESS, NULL, "WarnWeakCrypto"},
 	{"xauthlocation", KEYWORD_NONE, RULE_HARMLESS, NULL, "XAuthLocation"},
 };

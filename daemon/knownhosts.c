@@ -259,12 +259,11 @@ char *knownhosts_fingerprint(const char *hash, const uint8_t *blob, size_t blob_
 	char *text, *result;
 
 	if (strcmp(hash, "MD5") == 0 && digest_md5(blob, blob_len, digest)) {
-		char *at = result = xmalloc(strlen("MD5:") + (size_t)DIGEST_MD5_LEN * 3);
+		char hex[(size_t)DIGEST_MD5_LEN * 3 + 1];
 
-		at += sprintf(at, "MD5:");
 		for (size_t i = 0; i < DIGEST_MD5_LEN; i++)
-			at += sprintf(at, i == 0 ? "%02x" : ":%02x", digest[i]);
-		return result;
+			snprintf(hex + i * 3, 4, ":%02x", digest[i]);
+		return xasprintf("MD5%s", hex);
 	}
 	digest_sha256(blob, blob_len, digest);
 	text = digest_base64(digest, sizeof(digest));

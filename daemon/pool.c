@@ -149,29 +149,22 @@ static bool wants_lane(const struct pool *pool, const struct pool_waiter *w, con
 	       (may_add(pool) || count_slots(pool, true) > 0);
 }
 
-static bool is_excess(const struct pool_waiter *w, const void *arg)
+static bool is_over(const struct pool_waiter *w, const void *arg)
 {
 	(void)arg;
-	return w->excess;
+	return w->over;
 }
 
-/* Those behind the longest queue that is allowed are told so. */
-static void refuse_excess(struct pool *pool)
+static void fail_those_over(struct pool *pool)
 {
-	unsigned place = 0, max = pool->pools->app->config.max_queue;
 	struct cause why;
 
-	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
-		w->excess = ++place > max;
-		if (place == max + 1)
-			cause_set(&why, CAUSE_LIMIT,
-				  "%s: %u requests wait for a session there already",
-				  w->dest->label, max);
-	}
-	if (place <= max)
+	if (pool->waiters == NULL)
 		return;
-	cause_hint(&why, "wait for some of them to end, or raise \"queue\" in hawser.conf");
-	pool_fail_waiters(pool, is_excess, NULL, &why, false);
+	cause_set(&why, CAUSE_LIMIT, "%s: %u requests wait for it already",
+		  pool->waiters->dest->label, pool->pools->app->config.max_queue);
+	cause_hint(&why, "run fewer at a time, or raise queue in hawser.conf");
+	pool_fail_waiters(pool, is_over, NULL, &why, false);
 }
 
 static void on_serve(void *ctx)
@@ -179,6 +172,7 @@ static void on_serve(void *ctx)
 	struct pool *pool = ctx;
 	struct pool_waiter *w, *next;
 
+	fail_those_over(pool);
 	for (w = pool->waiters; w != NULL; w = next) {
 		struct slot *s = choose(pool, w);
 
@@ -192,10 +186,10 @@ static void on_serve(void *ctx)
 		}
 		grant(s, w);
 	}
-	refuse_excess(pool);
 	for (struct slot *s = pool->slots; s != NULL; s = s->next)
 		slot_keep_warm(s);
 	open_more(pool);
+	pools_schedule(pool->pools);
 	pools_drop_if_empty(pool);
 }
 
@@ -286,6 +280,7 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	w->terminal = want->terminal;
 	w->can_ask = want->can_ask;
 	w->login = !any_ready(pool);
+	w->over = count_waiters(pool) >= p->app->config.max_queue;
 	while (!want->front && *link != NULL)
 		link = &(*link)->next;
 	w->next = *link;

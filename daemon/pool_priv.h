@@ -31,8 +31,8 @@ struct pool_waiter {
 	void *ctx;
 	char *const *env;
 	bool terminal, can_ask;
-	bool excess; /* came when too many waited already */
-	bool login;  /* its arrival opened a transport, or it waited for one to become ready */
+	bool over;  /* one more than may wait */
+	bool login; /* its arrival opened a transport, or it waited for one to become ready */
 };
 
 struct pool {
@@ -48,8 +48,8 @@ struct pool {
 	bool prompted;		/* a login needed a person: no further transport by ourselves */
 	uint64_t no_more_until; /* loop ms: a further transport failed to open; 0 = none */
 	unsigned alive_interval, alive_count; /* seconds, keepalives; the shortest asked for */
-	long persist;			      /* as destination.persist; the longest asked for */
-	char **warm_env;		      /* of the last request: what a warm channel carries */
+	long persist;	 /* as destination.persist; of the last request that said */
+	char **warm_env; /* of the last request: what a warm channel carries */
 };
 
 struct pools {

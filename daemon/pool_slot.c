@@ -68,7 +68,6 @@ static void on_prompt(void *ctx, const struct proto_prompt *p)
 {
 	struct slot *s = ctx;
 
-	s->pool->prompted = true;
 	free_prompt(s);
 	s->prompt = copy_prompt(p);
 	ask_someone(s);
@@ -93,19 +92,16 @@ void slot_waiter_gone(struct pool *pool, struct pool_waiter *w)
 	}
 }
 
-/* The banner and the warnings belong to the client whose login it was. */
-static void tell_login(struct pool *pool, const struct login_result *r)
+/* The banner and the warnings belong to the client whose login it is. */
+static void on_notice(void *ctx, const char *text, bool raw)
 {
-	struct pool_waiter *w = pool->waiters;
+	struct slot *s = ctx;
+	struct pool_waiter *w = s->pool->waiters;
 
 	while (w != NULL && !w->login)
 		w = w->next;
-	if (w == NULL)
-		return;
-	if (r->banner != NULL)
-		w->events->notice(w->ctx, r->banner, true);
-	if (r->warnings != NULL)
-		w->events->notice(w->ctx, r->warnings, false);
+	if (w != NULL)
+		w->events->notice(w->ctx, text, raw);
 }
 
 static void on_ready(void *ctx, const struct login_result *r)
@@ -118,7 +114,6 @@ static void on_ready(void *ctx, const struct login_result *r)
 	if (r->prompted)
 		s->pool->prompted = true;
 	free_prompt(s);
-	tell_login(s->pool, r);
 	pool_touch(s->pool);
 	pools_schedule(s->pool->pools);
 }
@@ -175,31 +170,37 @@ static void on_changed(void *ctx)
 	pool_touch(s->pool);
 }
 
+/* Warm channels that carry another environment than the last request's make room. */
+static void drop_unfit_warm(struct slot *s)
+{
+	struct channel *warm;
+
+	while ((warm = channel_any_warm(s->transport)) != NULL &&
+	       !channel_fits(warm, s->pool->warm_env))
+		channel_release(warm);
+}
+
 void slot_keep_warm(struct slot *s)
 {
 	struct pool *pool = s->pool;
 	const struct config *config = &pool->pools->app->config;
 	struct transport_stats stats;
-	struct channel *warm;
 
 	if (!s->ready || s->draining || config->warm == 0 || s->pause_until != 0)
 		return;
-	warm = channel_any_warm(s->transport);
-	if (warm != NULL) {
-		if (!channel_fits(warm, pool->warm_env))
-			channel_release(warm);
-		return;
-	}
+	drop_unfit_warm(s);
 	if (s->warm_blocked && slot_sessions(s) == 0)
 		s->warm_blocked = false;
-	/* A place stays free near the limit: a warm channel must not stand in anyone's way. */
-	if (s->warm_blocked ||
-	    (pool->limit > 0 && transport_channels(s->transport) + 1 >= pool->limit))
-		return;
 	transport_stats(s->transport, &stats);
-	if (stats.rtt_ms < WARM_EARLY_MS && transport_starting(s->transport))
+	if (s->warm_blocked || (stats.rtt_ms < WARM_EARLY_MS && transport_starting(s->transport)))
 		return;
-	channel_open(s->transport, pool->warm_env);
+	while (channel_count_warm(s->transport) < config->warm) {
+		/* A place stays free near the limit: a warm channel must not stand in anyone's way.
+		 */
+		if (pool->limit > 0 && transport_channels(s->transport) + 1 >= pool->limit)
+			return;
+		channel_open(s->transport, pool->warm_env);
+	}
 }
 
 static bool same_batch(const struct pool_waiter *w, const void *arg)
@@ -256,6 +257,7 @@ static void on_ended(void *ctx, const struct cause *why, bool handover)
 static const struct transport_events slot_events = {
 	.ready = on_ready,
 	.prompt = on_prompt,
+	.notice = on_notice,
 	.changed = on_changed,
 	.ended = on_ended,
 };

@@ -137,7 +137,8 @@ void pools_schedule(struct pools *p)
 				next = s->pause_until;
 			if (interval > 0 && next_keepalive(now, interval) < next)
 				next = next_keepalive(now, interval);
-			if (s->idle_since != 0 && hold != UINT64_MAX && s->idle_since + hold < next)
+			if (s->idle_since != 0 && pool->waiters == NULL && hold != UINT64_MAX &&
+			    s->idle_since + hold < next)
 				next = s->idle_since + hold;
 		}
 	}
@@ -160,7 +161,9 @@ static void tick_slot(struct slot *s, uint64_t now, uint64_t last)
 		s->pause_until = 0;
 		pool_touch(pool);
 	}
-	if (s->idle_since != 0 && hold != UINT64_MAX && now >= s->idle_since + hold) {
+	/* Not while somebody waits: with `hold = 0` it would be closed before it is granted. */
+	if (s->idle_since != 0 && pool->waiters == NULL && hold != UINT64_MAX &&
+	    now >= s->idle_since + hold) {
 		cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was idle for %u s",
 			  s->dest->label, (unsigned)((now - s->idle_since) / 1000));
 		slot_close(s, &why);

@@ -33,11 +33,27 @@ static int adopt(int fd, bool *is_socket)
 	return -1;
 }
 
+/* Called with the count before and after a move: enlarges a pipe once, as it becomes a copy's. */
+static void note_moved(int fd, bool is_socket, uint64_t before, uint64_t after)
+{
+	/* Refused (a limit of the user's) is as good as it was. */
+	if (before < PUMP_BULK && after >= PUMP_BULK && !is_socket)
+		(void)fcntl(fd, F_SETPIPE_SZ, PUMP_PIPE_SIZE);
+}
+
 static ssize_t put(struct pump_out *p, const void *data, size_t len)
 {
+	ssize_t n;
+
 	if (p->is_socket)
-		return send(p->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return write(p->fd, data, len);
+		n = send(p->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else
+		n = write(p->fd, data, len);
+	if (n > 0) {
+		note_moved(p->fd, p->is_socket, p->moved, p->moved + (uint64_t)n);
+		p->moved += (uint64_t)n;
+	}
+	return n;
 }
 
 static void close_out(struct pump_out *p)
@@ -83,6 +99,7 @@ static void on_writable(void *ctx, unsigned events)
 	if (p->broken || bytebuf_len(&p->queue) == 0) {
 		if (p->watch != NULL)
 			watch_change(p->watch, 0);
+		p->waiting = false;
 		p->changed(p->ctx);
 	}
 }
@@ -97,6 +114,7 @@ void pump_out_init(struct pump_out *p, struct watch_set *watches, int fd,
 
 static void wait_writable(struct pump_out *p)
 {
+	p->waiting = true;
 	if (p->watch != NULL)
 		watch_change(p->watch, WATCH_WRITE);
 	else
@@ -115,7 +133,7 @@ void pump_out_write(struct pump_out *p, const void *data, size_t len)
 		p->dropped += len;
 		return;
 	}
-	if (bytebuf_len(&p->queue) == 0) {
+	if (bytebuf_len(&p->queue) == 0 && p->moved < PUMP_BULK) {
 		ssize_t n;
 
 		do
@@ -138,7 +156,18 @@ void pump_out_write(struct pump_out *p, const void *data, size_t len)
 		break_out(p);
 		return;
 	}
-	wait_writable(p);
+	if (p->moved < PUMP_BULK)
+		wait_writable(p);
+}
+
+void pump_out_flush(struct pump_out *p)
+{
+	/* Who waits for the reader will be told: no attempt before that. */
+	if (p->fd < 0 || p->waiting || bytebuf_len(&p->queue) == 0)
+		return;
+	flush(p);
+	if (!p->broken && bytebuf_len(&p->queue) > 0)
+		wait_writable(p);
 }
 
 bool pump_out_full(const struct pump_out *p)
@@ -162,10 +191,25 @@ static void on_readable(void *ctx, unsigned events)
 	struct pump_in *p = ctx;
 
 	(void)events;
-	/* Silent until the bytes were read: the channel may have no room for them yet. */
-	watch_change(p->watch, 0);
 	p->ready = true;
 	p->changed(p->ctx);
+}
+
+void pump_in_pause(struct pump_in *p)
+{
+	if (p->ready && p->watch != NULL)
+		watch_change(p->watch, 0);
+}
+
+/* Told when there is more. False: the descriptor cannot be watched. */
+static bool wait_readable(struct pump_in *p)
+{
+	p->ready = false;
+	if (p->watch == NULL)
+		p->watch = watch_add(p->watches, p->fd, WATCH_READ, on_readable, p);
+	else
+		watch_change(p->watch, WATCH_READ);
+	return p->watch != NULL;
 }
 
 void pump_in_init(struct pump_in *p, struct watch_set *watches, int fd, void (*changed)(void *ctx),
@@ -188,19 +232,19 @@ enum pump_in_result pump_in_read(struct pump_in *p, void *buf, size_t size, size
 		n = p->is_socket ? recv(p->fd, buf, size, MSG_DONTWAIT) : read(p->fd, buf, size);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
+		note_moved(p->fd, p->is_socket, p->moved, p->moved + (uint64_t)n);
+		p->moved += (uint64_t)n;
 		*len = (size_t)n;
+		/* Less than there was room for: that was all. No second call to hear it said. */
+		if ((size_t)n < size && !wait_readable(p))
+			pump_in_finish(p);
 		return PUMP_IN_DATA;
 	}
 	if (n == 0 || errno != EAGAIN) {
 		pump_in_finish(p);
 		return PUMP_IN_EOF;
 	}
-	p->ready = false;
-	if (p->watch == NULL)
-		p->watch = watch_add(p->watches, p->fd, WATCH_READ, on_readable, p);
-	else
-		watch_change(p->watch, WATCH_READ);
-	if (p->watch != NULL)
+	if (wait_readable(p))
 		return PUMP_IN_WAIT;
 	pump_in_finish(p);
 	return PUMP_IN_EOF;

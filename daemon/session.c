@@ -16,9 +16,9 @@
 #include "protocol/decode.h"
 #include "protocol/log.h"
 
-/* Moves to another channel or transport before it was sent, at most; those of them because the
- * transport died: each costs the server a login. */
-#define ATTEMPTS_MAX 64
+/* Refused for the session limit, or the transport lost, before it was sent: so often it moves on. A
+ * server that takes logins and drops them must not be logged in to for ever. */
+#define REFUSALS_MAX 64
 #define LOSSES_MAX   3
 /* Output thrown away after its reader has gone, before the command is ended: enough for a short
  * command to tell its exit status all the same (`... | head -1`). */
@@ -39,9 +39,10 @@ struct session {
 	char **env; /* for the channel */
 	char *term;
 	bool tty, reused, running, ending;
-	unsigned attempts, losses;
+	unsigned refusals, losses;
 	uint64_t started_ms;
 	struct pump_in in;
+	struct bytebuf rest; /* read from in, not yet taken by the channel */
 	struct pump_out out, err;
 	struct proto_exit result; /* of an ending session; strings owned */
 	struct defer begin;
@@ -61,6 +62,7 @@ static void session_free(struct session *s)
 			close(s->request.fds[i]);
 	}
 	pump_in_finish(&s->in);
+	bytebuf_finish(&s->rest);
 	pump_out_finish(&s->out);
 	pump_out_finish(&s->err);
 	destination_unref(s->dest);
@@ -145,13 +147,7 @@ static void fall_back(struct session *s, const char *why)
 
 /* pumps */
 
-static void on_input(void *ctx)
-{
-	struct session *s = ctx;
-
-	if (s->channel != NULL)
-		channel_touch(s->channel);
-}
+static void on_input(void *ctx);
 
 static void on_output_changed(void *ctx)
 {
@@ -181,31 +177,58 @@ static void start_pumps(struct session *s)
 		pump_in_finish(&s->in);
 }
 
+/* Sends input; what the channel did not take (it changes keys) waits in s->rest. */
+static void send_input(struct session *s, const uint8_t *data, size_t len)
+{
+	size_t taken = channel_send(s->channel, data, len);
+
+	if (taken < len && bytebuf_append(&s->rest, data + taken, len - taken) != HW_OK)
+		log_error("%s: input over its limit: lost", s->dest->label);
+}
+
+/* The rest first. True: none is left. */
+static bool send_rest(struct session *s, size_t room)
+{
+	size_t len = bytebuf_len(&s->rest);
+
+	if (len == 0)
+		return true;
+	bytebuf_consume(&s->rest,
+			channel_send(s->channel, bytebuf_peek(&s->rest), len < room ? len : room));
+	return bytebuf_len(&s->rest) == 0;
+}
+
 /* Input as far as the channel has room for it. */
 static void feed(struct session *s)
 {
 	static uint8_t chunk[INPUT_CHUNK]; /* of the loop's one thread */
 	size_t room;
 
-	while ((room = channel_room(s->channel)) > 0) {
+	while ((room = channel_room(s->channel)) > 0 && send_rest(s, room)) {
 		size_t len;
-		enum pump_in_result r = pump_in_read(
-			&s->in, chunk, room < sizeof(chunk) ? room : sizeof(chunk), &len);
+		enum pump_in_result r;
 
+		if (room > sizeof(chunk))
+			room = sizeof(chunk);
+		r = pump_in_read(&s->in, chunk, room, &len);
 		if (r == PUMP_IN_EOF)
 			channel_eof(s->channel);
 		if (r != PUMP_IN_DATA)
 			return;
-		if (channel_send(s->channel, chunk, len) < len) {
-			struct cause why;
-
-			cause_set(&why, CAUSE_INTERNAL,
-				  "%s: the channel took less input than it had room for",
-				  s->dest->label);
-			fail(s, why.text, "please report this", true);
-			return;
-		}
+		send_input(s, chunk, len);
+		if (bytebuf_len(&s->rest) > 0)
+			break;
 	}
+	pump_in_pause(&s->in);
+}
+
+/* At once, not in the transport's next turn: a keystroke is on its way before anything else. */
+static void on_input(void *ctx)
+{
+	struct session *s = ctx;
+
+	if (s->channel != NULL)
+		feed(s);
 }
 
 /* channel events */
@@ -244,6 +267,8 @@ static void on_turn(void *ctx)
 		begin_ending(s);
 		return;
 	}
+	pump_out_flush(&s->out);
+	pump_out_flush(&s->err);
 	feed(s);
 }
 
@@ -262,6 +287,14 @@ static void lost(struct session *s, const struct channel_end *end)
 		snprintf(text, sizeof(text), "%s; it is not known whether the command ran",
 			 end->why.text);
 	fail(s, text, end->why.hint, true);
+}
+
+static bool may_move_on(struct session *s, const struct channel_end *end)
+{
+	if (end->kind == CHANNEL_OPEN_REFUSED)
+		return ++s->refusals <= REFUSALS_MAX;
+	return end->why.cls != CAUSE_DAEMON_STOPPED && end->why.cls != CAUSE_LIMIT &&
+	       ++s->losses <= LOSSES_MAX;
 }
 
 static void on_end(void *ctx, const struct channel_end *end)
@@ -291,9 +324,7 @@ static void on_end(void *ctx, const struct channel_end *end)
 			lost(s, end);
 			return;
 		}
-		if (end->why.cls == CAUSE_DAEMON_STOPPED || end->why.cls == CAUSE_LIMIT ||
-		    ++s->attempts > ATTEMPTS_MAX ||
-		    (end->kind == CHANNEL_LOST && ++s->losses > LOSSES_MAX)) {
+		if (!may_move_on(s, end)) {
 			fail_by_cause(s, &end->why);
 			return;
 		}
@@ -512,6 +543,7 @@ struct session *session_start(struct app *app, struct session_request *request,
 	s->ctx = ctx;
 	s->request = *request;
 	s->in.fd = s->out.fd = s->err.fd = -1;
+	bytebuf_init(&s->rest, INPUT_CHUNK);
 	defer_init(&s->begin, on_begin, s);
 	defer_post(pools_defer(app->pools), &s->begin);
 	app_sessions(app, +1);

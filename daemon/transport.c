@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +13,19 @@
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
-/* One dopoll reads 4 kB at most: 64 of them, 256 kB, is what one transport may take per turn of the
- * loop before the others have theirs. */
-#define TURN_ROUNDS	8
-#define POLLS_PER_ROUND 8
+/* One dopoll reads 4 kB at most: 128 of them, 512 kB, is what one transport may take per turn of
+ * the loop before the others have theirs; its own channels have theirs after each 128 kB. */
+#define TURN_ROUNDS	4
+#define POLLS_PER_ROUND 32
+/* What libssh reads at a time (0.10 to 0.12). */
+#define LIBSSH_READ_SIZE 4096
 /* A channel that moved data so lately makes the connection a bulk one for now. */
 #define BULK_WINDOW_MS 1000
+/* A download is read at this interval: woken at every packet, the daemon and sshd would spend more
+ * time on waking than on bytes. Not beside a terminal. */
+#define GATHER_MS 1
+/* A download that has paused so long is read at every packet again. */
+#define GATHER_END_MS 3
 
 static const char *state_name(enum transport_state s)
 {
@@ -96,14 +104,20 @@ void transport_touch(struct transport *t)
 		defer_post(t->env->defer, &t->progress);
 }
 
-/* Lets libssh read and write what the socket has room for. True: something moved. */
+/* Lets libssh read and write what the socket has room for. True: there may be more. */
 static bool pump(struct transport *t)
 {
-	int n = 0;
+	for (int n = 0; n < POLLS_PER_ROUND; n++) {
+		uint64_t before = t->socket.in_bytes;
 
-	while (n < POLLS_PER_ROUND && ssh_event_dopoll(t->event, 0) == SSH_OK)
-		n++;
-	return n > 0;
+		if (ssh_event_dopoll(t->event, 0) != SSH_OK)
+			return false;
+		/* A read that was not filled has emptied the socket: no poll to hear it said. */
+		if (t->socket.in_bytes - before < LIBSSH_READ_SIZE &&
+		    !(ssh_get_status(t->session) & SSH_WRITE_PENDING))
+			return false;
+	}
+	return true;
 }
 
 static bool step_channels(struct transport *t)
@@ -145,17 +159,32 @@ static bool sweep_channels(struct transport *t)
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events);
+static void on_gather(uv_timer_t *timer);
+
+static bool receiving_bulk(const struct transport *t)
+{
+	return t->last_bulk_in_ms != 0 &&
+	       uv_now(t->env->loop) - t->last_bulk_in_ms <= GATHER_END_MS;
+}
 
 static void update_mask(struct transport *t)
 {
 	int mask = UV_READABLE;
 
+	if (receiving_bulk(t) && t->terminals == 0) {
+		if (!uv_is_active((uv_handle_t *)&t->gather))
+			uv_timer_start(&t->gather, on_gather, GATHER_MS, 0);
+		mask = 0;
+	}
 	if (ssh_get_poll_flags(t->session) & SSH_WRITE_PENDING)
 		mask |= UV_WRITABLE;
 	if (mask == t->mask)
 		return;
 	t->mask = mask;
-	uv_poll_start(&t->poll, mask, on_poll);
+	if (mask != 0)
+		uv_poll_start(&t->poll, mask, on_poll);
+	else
+		uv_poll_stop(&t->poll);
 }
 
 static void note_answers(struct transport *t)
@@ -205,6 +234,14 @@ static void on_progress(void *ctx)
 		turn(t);
 }
 
+static void on_gather(uv_timer_t *timer)
+{
+	struct transport *t = timer->data;
+
+	if (t->state == TRANSPORT_READY)
+		turn(t);
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
 	struct transport *t = hw_container_of(handle, struct transport, poll);
@@ -216,9 +253,31 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		return;
 	/* sshd's Nagle waits for our delayed ACK otherwise: 40 ms on a fresh connection, and
 	 * uploads through a jump at a fifth of their speed. Not sticky, so at every event. */
-	if (t->peer[0] != '\0')
+	if (t->peer[0] != '\0' && !receiving_bulk(t))
 		setsockopt(t->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
 	turn(t);
+}
+
+/* ssh_config(5) IPQoS: the first class while a terminal is on the connection, else the second. */
+static void set_tos(struct transport *t)
+{
+	int tos = t->terminals > 0 ? t->dest->tos_interactive : t->dest->tos_bulk;
+	bool v6 = strchr(t->peer, ':') != NULL;
+
+	if (tos < 0)
+		return;
+	if (setsockopt(t->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos,
+		       sizeof(tos)) != 0)
+		log_debug("%s: IPQoS: %s", t->dest->label, strerror(errno));
+}
+
+void transport_terminal(struct transport *t, int change)
+{
+	bool had = t->terminals > 0;
+
+	t->terminals += (unsigned)change;
+	if (had != (t->terminals > 0))
+		set_tos(t);
 }
 
 static void become_ready(struct transport *t, struct login_result *r)
@@ -229,9 +288,12 @@ static void become_ready(struct transport *t, struct login_result *r)
 	t->hint = r->hint;
 	t->event = ssh_event_new();
 	ssh_set_blocking(t->session, 0);
-	ssh_set_counters(t->session, NULL, &t->packets);
+	ssh_set_counters(t->session, &t->socket, &t->packets);
 	ssh_event_add_session(t->event, t->session);
 	uv_poll_init(t->env->loop, &t->poll, t->fd);
+	uv_timer_init(t->env->loop, &t->gather);
+	t->gather.data = t;
+	t->open_handles = 2;
 	t->polling = true;
 	t->ready_ms = uv_now(t->env->loop);
 	text = ssh_get_serverbanner(t->session);
@@ -240,6 +302,7 @@ static void become_ready(struct transport *t, struct login_result *r)
 	snprintf(t->cipher, sizeof(t->cipher), "%s", text != NULL ? text : "");
 	text = ssh_get_kex_algo(t->session);
 	snprintf(t->kex, sizeof(t->kex), "%s", text != NULL ? text : "");
+	set_tos(t);
 	set_state(t, TRANSPORT_READY);
 	log_info("%s transport %u: ready (%s, key exchange %u ms, authentication %u ms)",
 		 t->dest->label, t->id, t->peer, r->kex_ms, r->auth_ms);
@@ -274,8 +337,16 @@ static void on_login_phase(void *ctx, const char *phase)
 	log_debug("%s transport %u: %s", t->dest->label, t->id, phase);
 }
 
+static void on_login_notice(void *ctx, const char *text, bool raw)
+{
+	struct transport *t = ctx;
+
+	t->events->notice(t->ctx, text, raw);
+}
+
 static const struct login_events login_events = {
 	.prompt = on_login_prompt,
+	.notice = on_login_notice,
 	.phase = on_login_phase,
 	.done = on_login_done,
 };
@@ -307,9 +378,18 @@ static void free_transport(struct transport *t)
 	free(t);
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
-	free_transport(hw_container_of(handle, struct transport, poll));
+	struct transport *t = handle->data;
+
+	if (--t->open_handles == 0)
+		free_transport(t);
+}
+
+static void close_handle(struct transport *t, uv_handle_t *handle)
+{
+	handle->data = t;
+	uv_close(handle, on_handle_closed);
 }
 
 static void end_session(struct transport *t)
@@ -343,10 +423,12 @@ static void on_ending(void *ctx)
 	}
 	end_session(t);
 	t->events->ended(t->ctx, &t->why, t->handover);
-	if (t->polling)
-		uv_close((uv_handle_t *)&t->poll, on_poll_closed);
-	else
+	if (!t->polling) {
 		free_transport(t);
+		return;
+	}
+	close_handle(t, (uv_handle_t *)&t->poll);
+	close_handle(t, (uv_handle_t *)&t->gather);
 }
 
 struct transport *transport_open(const struct transport_env *env, struct destination *dest,
@@ -408,8 +490,8 @@ void transport_stats(const struct transport *t, struct transport_stats *out)
 		.kex = t->kex,
 		.age_s = t->ready_ms > 0 ? (double)(uv_now(t->env->loop) - t->ready_ms) / 1e3 : 0,
 		.rtt_ms = t->rtt_ms,
-		.bytes_in = t->packets.in_bytes,
-		.bytes_out = t->packets.out_bytes,
+		.bytes_in = t->socket.in_bytes,
+		.bytes_out = t->socket.out_bytes,
 	};
 }
 
@@ -466,11 +548,13 @@ static void send_keepalive(struct transport *t)
 {
 	uint64_t before = t->packets.out_packets;
 
+	/* Noted before sending: libssh polls once after it sent, and may read the answer right
+	 * there. Noted afterwards, that answer would be missed, and a live path be called dead. */
+	t->last_in_packets = t->packets.in_packets;
 	for (int i = 0; i < 2 && t->packets.out_packets == before; i++)
 		ssh_send_keepalive(t->session);
 	t->keepalive_pending = t->packets.out_packets != before;
 	t->keepalive_ns = uv_hrtime();
-	t->last_in_packets = t->packets.in_packets;
 	transport_touch(t);
 }
 

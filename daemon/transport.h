@@ -1,6 +1,6 @@
 /* One SSH connection to a destination, from the dial to its end. Owns the socket, the libssh
  * session and the channels on it. Upward it speaks through transport_events, always from the top of
- * the loop. new -> dialling -> login -> ready -> closed; a closed transport frees itself. */
+ * the loop. dialling -> login -> ready -> closed; a closed transport frees itself. */
 #ifndef HAWSER_DAEMON_TRANSPORT_H
 #define HAWSER_DAEMON_TRANSPORT_H
 
@@ -21,11 +21,12 @@ enum transport_state {
 struct transport;
 
 struct transport_events {
-	/* Authenticated: channels may be opened. r: warnings, banner, hint; valid during the call.
-	 */
+	/* Authenticated: channels may be opened. r is valid during the call. */
 	void (*ready)(void *ctx, const struct login_result *r);
 	/* A question of the login, to be answered by transport_answer(). */
 	void (*prompt)(void *ctx, const struct proto_prompt *p);
+	/* A line for the client whose login it is: the server's banner (raw bytes) or a warning. */
+	void (*notice)(void *ctx, const char *text, bool raw);
 	/* A channel was opened, closed, or refused: what the transport can take has changed. */
 	void (*changed)(void *ctx);
 	/* The end; the pointer is void after the call. handover: see login.h. All channels have had

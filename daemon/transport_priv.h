@@ -25,14 +25,17 @@ struct transport {
 
 	int fd; /* ours; libssh has a dup */
 	uv_poll_t poll;
-	bool polling; /* the handle is initialised */
-	int mask;     /* what it waits for */
+	bool polling;	   /* the handle is initialised */
+	uv_timer_t gather; /* while a copy comes in: reads at intervals, not at each packet */
+	unsigned open_handles;
+	int mask; /* what it waits for */
 	ssh_session session;
 	ssh_event event;
 	struct ssh_counter_struct packets; /* raw counter: in_packets, out_packets, bytes */
+	struct ssh_counter_struct socket;  /* bytes on the socket */
 
 	struct channel *channels; /* list, oldest first */
-	unsigned terminals;	  /* channels with a terminal that run */
+	unsigned terminals;	  /* channels with a terminal that run: transport_terminal() */
 	bool refused;		  /* an open was refused, not yet told to the pool */
 	unsigned refused_at;	  /* beside so many confirmed channels */
 	bool refused_settling;
@@ -45,7 +48,8 @@ struct transport {
 
 	uint64_t ready_ms; /* loop time */
 	uint64_t last_bulk_ms;
-	double rtt_ms; /* smallest seen; < 0 none */
+	uint64_t last_bulk_in_ms; /* of those, from the server */
+	double rtt_ms;		  /* smallest seen; < 0 none */
 	uint64_t last_in_packets;
 	unsigned missed;
 	bool keepalive_pending;
@@ -103,9 +107,8 @@ struct channel {
 	uint64_t sent_bytes; /* bytes of input in all */
 	uint64_t grant_mark; /* `received` when the window was last granted */
 	uint64_t grant_ns;
-	uint32_t window;    /* bytes granted; 0 = libssh manages it by itself */
-	uint64_t opened_ns; /* when OPEN was sent */
-	bool quiet_open;    /* nothing else was under way then: a fair round-trip sample */
+	uint32_t window;		/* bytes granted; 0 = libssh manages it by itself */
+	uint64_t opened_ns, started_ns; /* when OPEN, and the request, were sent */
 };
 
 /* Ends a transport because of what libssh or the socket said; first cause wins. */
@@ -115,7 +118,9 @@ void transport_touch(struct transport *t);
 /* True when libssh's session is dead: to be asked after every call, for calls on a dead session may
  * return SSH_AGAIN for ever. */
 bool transport_session_dead(struct transport *t);
-/* A round trip was measured. */
+/* A channel's terminal came (+1) or went (-1): also decides the packets' class (IPQoS). */
+void transport_terminal(struct transport *t, int change);
+/* Something was answered after ms: the smallest of all is the round trip. */
 void transport_rtt_sample(struct transport *t, double ms);
 
 /* One step of a channel's state machine. True: libssh was called, output may wait to be flushed. */

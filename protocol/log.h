@@ -1,5 +1,5 @@
 /* Log lines of a process, each by one write(2), in UTC:
- * "2026-11-22T12:51:25.123Z hawserd: info: web1:22 transport 3: handshaking -> ready", or for the
+ * "2026-11-22T12:51:25.123Z hawserd: info: web1:22 transport 3: login -> ready", or for the
  * journal, which has time and level itself, "<6>hawserd: web1:22 transport 3: ...".
  * One sink, one level that may change while the process runs. Control characters and bytes that are
  * not UTF-8 are escaped, newlines too; long lines are cut, with "..." at the end. errno is kept.

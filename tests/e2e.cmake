@@ -16,8 +16,12 @@ foreach(src ${E2E_SRC})
   set_tests_properties(e2e.${name} PROPERTIES LABELS e2e TIMEOUT 540
     ENVIRONMENT "${e2e_environment}")
 endforeach()
+# The long ones first: the others fill the gaps.
+foreach(name test_hostile test_lifecycle test_transfer test_config test_exec)
+  set_tests_properties(e2e.${name} PROPERTIES COST 100)
+endforeach()
 
-foreach(lint includes sizes banned style)
+foreach(lint includes sizes banned style docs protocol_doc)
   add_test(NAME lint.${lint}
     COMMAND ${HAWSER_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/lint/${lint}.py
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

@@ -57,6 +57,7 @@ class Box:
         self.hosts = {}
         self.daemon = None  # Popen of a daemon that this box started itself
         self.judge_exit = True
+        self.kept_logs = None
         self.env = {
             "PATH": PATH, "HOME": str(self.dir / "home"), "LANG": "C.UTF-8", "TERM": "xterm",
             "TMPDIR": str(self.dir / "tmp"),
@@ -65,8 +66,8 @@ class Box:
             "XDG_STATE_HOME": str(self.dir / "state"),
             "HAWSER_DAEMON": HAWSERD,
             "HAWSER_FALLBACK": "no",
-            "ASAN_OPTIONS": f"log_path={self.dir}/san/asan:exitcode=99:detect_leaks=1:"
-                            "quarantine_size_mb=16",
+            "ASAN_OPTIONS": f"log_path={self.dir}/san/asan:exitcode=99:detect_leaks=1"
+                            ":quarantine_size_mb=8",
             "UBSAN_OPTIONS": f"log_path={self.dir}/san/ubsan:print_stacktrace=1",
             "TSAN_OPTIONS": f"log_path={self.dir}/san/tsan:exitcode=98",
             "LSAN_OPTIONS": "print_suppressions=0",
@@ -137,7 +138,6 @@ class Box:
         """The pid of the daemon behind the socket (whoever started it), 0 when there is none."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
             try:
-                s.settimeout(5)
                 s.connect(str(self.env.get("HAWSER_SOCKET", self.socket)))
             except OSError:
                 return 0
@@ -227,6 +227,9 @@ class Box:
 
     def logs(self):
         """(name, text) of everything worth reading after a failure."""
+        if self.kept_logs is not None:
+            yield from self.kept_logs
+            return
         yield "hawserd.log", read_text(self.daemon_log)[-20000:]
         for index, server in enumerate(self.servers):
             yield f"sshd {index}", read_text(server.log)[-8000:]
@@ -280,6 +283,8 @@ class Box:
         return wrong + self.sanitizer_reports()
 
     def remove(self):
+        """The directories; the logs stay in memory, for a report on what fails later."""
+        self.kept_logs = list(self.logs())
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

@@ -49,7 +49,8 @@ def test_waiter_behind_the_limit_is_served_by_a_later_login(bare):
 def test_exit_status_just_before_the_connection_ends(warm):
     """Output, status and the end of the connection are read in one go: the status counts."""
     go = warm.dir / "go"
-    proc = warm.popen("h", f"echo begun; until test -e {go}; do sleep 0.05; done; echo last; exit 7")
+    proc = warm.popen(
+        "h", f"echo begun; until test -e {go}; do sleep 0.05; done; echo last; exit 7")
     assert proc.stdout.readline() == b"begun\n"
     pid = warm.daemon_pid()
     os.kill(pid, signal.SIGSTOP)
@@ -156,7 +157,7 @@ def test_queue_is_bounded(bare):
     waiting = [bare.popen("h", "echo served") for _ in range(2)]
     wait_for(lambda: queued(bare) == "2", "a full queue")
     late = bare.run("h", "echo served")
-    assert late.status == 255 and "2 requests wait for a session there already" in late.err
+    assert late.status == 255 and "2 requests wait for it already" in late.err
     running.kill()
     assert [w.communicate(timeout=20)[0] for w in waiting] == [b"served\n"] * 2
 

@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 import wire
-from util import cpu_seconds, holds_for, pattern, read_text, sha, wait_for
+from util import HEAVY, cpu_seconds, holds_for, pattern, read_text, sha, wait_for
 
 C2D = ("REQUEST", "SIGNAL", "RESIZE", "ANSWER", "CANCEL", "CONTROL", "PING")
 
@@ -143,7 +143,7 @@ def test_payloads_that_are_no_messages(target, payload):
             settle(w)
         except wire.Closed:
             pass
-    assert target.daemon_rss() - before < 40 << 10
+    assert target.daemon_rss() - before < HEAVY * (40 << 10)
 
 
 def test_random_frames(target):
@@ -236,7 +236,7 @@ def test_oversized_frame(target, size):
         except wire.Closed:
             pass
         assert w.closed_by_peer()
-    assert target.daemon_rss() - before < 20 << 10
+    assert target.daemon_rss() - before < HEAVY * (20 << 10)
 
 
 def test_largest_frame(target):
@@ -322,7 +322,8 @@ def odd_descriptors(box):
     yield "zero", os.open("/dev/zero", os.O_RDWR)
     yield "full", os.open("/dev/full", os.O_WRONLY)
     yield "memory", os.memfd_create("odd")
-    yield "epoll", select.epoll().fileno()
+    with select.epoll() as poll:
+        yield "epoll", os.dup(poll.fileno())
     yield "event", os.eventfd(0)
     with socket.socket(socket.AF_UNIX) as s:
         yield "unconnected", os.dup(s.fileno())
@@ -404,7 +405,7 @@ def test_replies_that_nobody_reads(target):
         except (wire.Closed, OSError):
             pass
         target.undisturbed()
-    assert target.daemon_rss() - before < 40 << 10
+    assert target.daemon_rss() - before < HEAVY * (40 << 10)
 
 
 def test_more_connections_than_allowed(target):
@@ -427,13 +428,11 @@ def test_more_connections_than_allowed(target):
 
 
 def test_same_number_twice(target):
-    """A request number that is in use is refused; the first request goes on."""
+    """A request number that is in use: an error, or the end of that connection."""
     with wire.connect(target.socket) as w:
         w.send_request(["-F", str(target.config)], "h", "sleep 0.5; exit 3")
         w.send_request(["-F", str(target.config)], "h", "exit 4")
-        (_, _, body), before = w.recv_until(wire.EXIT)
-        assert body.get("status") == 3 or any(m[0] == wire.ERROR for m in before) \
-            or body.get("error")
+        assert w.recv_until(wire.ERROR)[0][2]["text"]
 
 
 def test_many_requests_on_one_connection(target):
@@ -490,7 +489,7 @@ def test_host_that_is_an_option(target, host):
     with wire.connect(target.socket) as w:
         w.send_request(["-F", str(target.config)], host.format(mark), "true", env={})
         kind, _, body = w.recv_until(wire.EXIT, wire.ERROR, wire.FALLBACK)[0]
-        assert kind == wire.ERROR or "status" not in body or body["status"] is None
+        assert kind == wire.ERROR or (body.get("status") in (None, 255) and not body["ran"])
     assert not mark.exists()
 
 
@@ -520,11 +519,11 @@ def test_transfer_beside_hostile_clients(target):
         proc = target.popen("h", "cat", stdin=source, stdout=out)
         chance = random.Random(5)
         while proc.poll() is None:
-            with wire.connect(target.socket) as w:
-                try:
+            try:
+                with wire.connect(target.socket) as w:
                     w.send_raw(chance.randbytes(chance.randint(1, 2000)))
-                except wire.Closed:
-                    pass
+            except (wire.Closed, BlockingIOError):  # the daemon has not got round to accepting
+                pass
         assert proc.returncode == 0
         out.seek(0)
         assert sha(out.read()) == sha(data)

@@ -74,6 +74,27 @@ def test_session_limit_of_one(bare):
         assert result[0] == 0 and result[1].startswith(b"answer"), result
 
 
+def test_a_full_queue_is_told(bare):
+    """queue = 2: who finds two waiting is told so at once; the two, and who runs, are served."""
+    sshd = bare.server(MaxSessions=1)
+    bare.trust(sshd)
+    bare.host("h", sshd)
+    bare.daemon_conf(queue=2, transports=1)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    gate = bare.dir / "gate"
+    waiting = f"echo in; while [ ! -e {gate} ]; do sleep 0.05; done"
+    first = bare.popen("h", waiting)
+    assert first.stdout.readline() == b"in\n"
+    others = [bare.popen("h", waiting) for _ in range(2)]
+    wait_for(lambda: bare.ctl("--json", "list").text.count('"queued": 2'), "two wait")
+    result = bare.run("h", "echo never")
+    assert result.status == 255 and result.out == b"" and "wait for it already" in result.err
+    gate.write_text("")
+    for proc in [first, *others]:
+        assert proc.wait(20) == 0
+
+
 def test_session_limit_leaves_no_noise(cold):
     """Nothing of the limit is seen on the clients' stderr."""
     for status, _, err in many(cold, 25, "h", "sleep 0.3"):
@@ -168,6 +189,19 @@ def test_idle_transport_is_let_go_after_its_hold_time(bare):
     wait_for(lambda: "ready" not in bare.ctl("list").text, "the transport is let go")
     assert bare.ok("h", "echo two") == "two\n"
     assert sshd.logins() == 2
+
+
+def test_hold_nothing(bare):
+    """hold = 0: each call has a login of its own, one, and nothing is held between them."""
+    sshd = bare.server()
+    bare.trust(sshd)
+    bare.host("h", sshd)
+    bare.daemon_conf(hold=0)
+    bare.start_daemon()
+    for number in range(1, 4):
+        assert bare.ok("h", f"echo {number}") == f"{number}\n"
+        wait_for(lambda: "ready" not in bare.ctl("list").text, "the transport is let go")
+    assert sshd.logins() == 3
 
 
 def test_control_persist_decides_the_hold_time(box):

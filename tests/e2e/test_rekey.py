@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from util import pattern, read_text, sha
+from util import pattern, read_text, sha, wait_for
 
 
 @pytest.fixture
@@ -71,7 +71,6 @@ def test_rekey_by_time_while_idle(rekeying):
     """RekeyLimit by time on an idle, held transport: the next call works."""
     box = rekeying("default 1", None)
     assert box.ok("h", "echo one") == "one\n"
-    from util import wait_for
     begin = rekeys(box)
 
     def called():

@@ -70,6 +70,7 @@ def test_rsync(tools):
         assert tools.sshd.logins() == 1
 
 
+@pytest.mark.core
 @pytest.mark.oracle
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_git(tools):
@@ -146,6 +147,7 @@ def test_ansible(tools):
         assert tools.sshd.logins() == 1
 
 
+@pytest.mark.core
 def test_tar_pipe(tools):
     """The classic: tar through the shell, both ways."""
     source = tools.dir / "source"

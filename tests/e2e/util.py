@@ -8,6 +8,8 @@ import time
 
 # Sanitizer builds and busy machines: every deadline is multiplied by this.
 SLOW = float(os.environ.get("HAWSER_TEST_SLOW", "1"))
+# Their heap costs more, too: every bound on memory is multiplied by this.
+HEAVY = 1 if SLOW == 1 else 3
 
 
 def wait_for(condition, what, timeout=15.0):

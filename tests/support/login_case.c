@@ -263,3 +263,21 @@ void login_case_finish(struct login_case *c)
 	free(c->warnings);
 	free(c->banner);
 }
+
+void login_case_restart(struct private_sshd *s, const char *config)
+{
+	private_sshd_stop(s);
+	private_sshd_start(s, config);
+}
+
+void login_case_contains(const char *text, const char *part)
+{
+	if (text == NULL || strstr(text, part) == NULL)
+		fail_msg("\"%s\" is not in: %s", part, text != NULL ? text : "(null)");
+}
+
+void login_case_logged_in(const struct login_case *c)
+{
+	if (!c->ok)
+		fail_msg("%s", c->why.text);
+}

@@ -12,7 +12,7 @@
 #define CASE_NOBODY "!nobody"
 #define CASE_CANCEL "!cancel"
 #define CASE_SILENT "!silent"
-#define CASE_BREAK "!break"
+#define CASE_BREAK  "!break"
 
 struct login_case {
 	/* set before the run */
@@ -60,5 +60,14 @@ void login_case_init(struct login_case *c, const struct private_sshd *s, const c
 void login_case_run(struct login_case *c);
 void login_case_finish(struct login_case *c);
 void login_case_use_agent(struct login_case *c, const struct private_sshd *s);
+
+/* sshd's debug log has this once per SSH_MSG_USERAUTH_REQUEST. */
+#define REQUEST_LINE "userauth-request for user"
+
+/* Another sshd configuration over the same keys. */
+void login_case_restart(struct private_sshd *s, const char *config);
+/* Fail the test, with what there is instead. */
+void login_case_contains(const char *text, const char *part);
+void login_case_logged_in(const struct login_case *c);
 
 #endif

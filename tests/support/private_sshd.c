@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -115,6 +116,16 @@ static void write_config(const struct private_sshd *s, const char *config)
 	free(path);
 }
 
+/* Ends with the test, however that ends, and holds none of its output open. */
+static void become_child(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+}
+
 void private_sshd_start(struct private_sshd *s, const char *config)
 {
 	char *conf = private_sshd_path(s, "sshd_config"), *log = private_sshd_path(s, "log");
@@ -126,6 +137,7 @@ void private_sshd_start(struct private_sshd *s, const char *config)
 	if (s->pid == 0) {
 		int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
 
+		become_child();
 		dup2(fd, STDERR_FILENO);
 		execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-D", "-e", "-f", conf, (char *)NULL);
 		_exit(127);
@@ -202,9 +214,10 @@ void private_sshd_start_agent(struct private_sshd *s, const char *askpass)
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/agent.sock", s->dir);
 	s->agent = fork();
 	if (s->agent == 0) {
-		int null = open("/dev/null", O_RDWR);
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-		dup2(null, STDOUT_FILENO);
+		become_child();
+		dup2(null, STDERR_FILENO);
 		if (askpass != NULL) {
 			setenv("SSH_ASKPASS", askpass, 1);
 			setenv("DISPLAY", ":none", 1);

@@ -210,10 +210,16 @@ static void test_trust(void **state)
 		assert_int_equal(d->strict, cases[i].strict);
 		destination_unref(d);
 	}
+	d = with("-oBindAddress=localhost");
+	assert_string_equal(d->fallback, "BindAddress is set");
+	destination_unref(d);
+	d = with("-oBindAddress=::1");
+	assert_null(d->fallback);
+	destination_unref(d);
 	d = with("-oUserKnownHostsFile=none -oGlobalKnownHostsFile=/dev/null -oHostKeyAlias=Al "
 		 "-oHashKnownHosts=yes -oCheckHostIP=yes -oFingerprintHash=md5 "
 		 "-oVisualHostKey=yes -oNoHostAuthenticationForLocalhost=yes");
-	assert_null(d->fallback);
+	assert_string_equal(d->fallback, "VisualHostKey is set");
 	assert_int_equal(strv_len(d->user_known_hosts), 0);
 	assert_string_equal(d->global_known_hosts[0], "/dev/null");
 	assert_string_equal(d->hostkey_alias, "al");

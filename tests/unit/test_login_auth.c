@@ -9,16 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "protocol/alloc.h"
 #include "tests/support/login_case.h"
 
 #define PASSWORD "correct horse"
-/* sshd's debug log, once per SSH_MSG_USERAUTH_REQUEST. */
-#define REQUEST_LINE "userauth-request for user"
 
 static struct private_sshd server;
 static char account[32]; /* "" when none could be made */
@@ -53,44 +49,25 @@ static int finish(void **state)
 	return 0;
 }
 
-/* Another sshd configuration over the same keys. */
-static void restart(const char *config)
-{
-	private_sshd_stop(&server);
-	private_sshd_start(&server, config);
-}
-
-static void assert_contains(const char *text, const char *part)
-{
-	if (text == NULL || strstr(text, part) == NULL)
-		fail_msg("\"%s\" is not in: %s", part, text != NULL ? text : "(null)");
-}
-
-static void assert_logged_in(const struct login_case *c)
-{
-	if (!c->ok)
-		fail_msg("%s", c->why.text);
-}
-
 static void a_plain_key_needs_no_probe(void **state)
 {
 	struct login_case c;
 	struct login_hint hint;
 
 	(void)state;
-	restart("");
+	login_case_restart(&server, "");
 	login_case_init(&c, &server, "root", plain);
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_int_equal(private_sshd_log_count(&server, REQUEST_LINE), 2); /* none, publickey */
 	hint = c.next_hint;
 	login_case_finish(&c);
 
-	restart("");
+	login_case_restart(&server, "");
 	login_case_init(&c, &server, "root", plain);
 	c.hint = hint;
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_int_equal(private_sshd_log_count(&server, REQUEST_LINE), 1);
 	assert_string_equal(c.next_hint.fingerprint, hint.fingerprint);
 	login_case_finish(&c);
@@ -105,7 +82,7 @@ static void a_stale_hint_does_no_harm(void **state)
 	char *command = xasprintf("ssh-keygen -lf %s/id_other.pub | cut -d' ' -f2", server.dir);
 
 	(void)state;
-	restart("");
+	login_case_restart(&server, "");
 	login_case_init(&c, &server, "root", both);
 	snprintf(c.hint.method, sizeof(c.hint.method), "publickey");
 	p = popen(command, "r");
@@ -114,7 +91,7 @@ static void a_stale_hint_does_no_harm(void **state)
 	pclose(p);
 	free(command);
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_int_equal(private_sshd_log_count(&server, REQUEST_LINE), 2); /* other, plain */
 	login_case_finish(&c);
 
@@ -122,7 +99,7 @@ static void a_stale_hint_does_no_harm(void **state)
 	snprintf(c.hint.method, sizeof(c.hint.method), "publickey");
 	snprintf(c.hint.fingerprint, sizeof(c.hint.fingerprint), "SHA256:gone");
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	login_case_finish(&c);
 }
 
@@ -136,7 +113,7 @@ static void an_encrypted_key_asks_for_its_passphrase(void **state)
 	c.answers[0] = "wrong";
 	c.answers[1] = SSHD_PASSPHRASE;
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_int_equal(c.prompts, 2);
 	assert_true(c.prompted);
 	assert_int_equal(c.kinds[0], PROTO_PROMPT_SECRET);
@@ -152,7 +129,7 @@ static void an_encrypted_key_asks_for_its_passphrase(void **state)
 	assert_false(c.ok);
 	assert_int_equal(c.prompts, 3); /* NumberOfPasswordPrompts */
 	assert_int_equal(c.why.cls, CAUSE_AUTH);
-	assert_contains(c.why.text, "wrong passphrase");
+	login_case_contains(c.why.text, "wrong passphrase");
 	login_case_finish(&c);
 }
 
@@ -177,7 +154,7 @@ static void all_kinds_of_keys(void **state)
 			c.answers[0] = "wrong";
 			c.answers[1] = SSHD_PASSPHRASE;
 			login_case_run(&c);
-			assert_logged_in(&c);
+			login_case_logged_in(&c);
 			assert_int_equal(c.prompts, locked ? 2 : 0);
 			login_case_finish(&c);
 		}
@@ -191,21 +168,21 @@ static void a_certificate_is_offered_first(void **state)
 	char *config = xasprintf("TrustedUserCAKeys %s/ca.pub", server.dir);
 
 	(void)state;
-	restart(config);
+	login_case_restart(&server, config);
 	free(config);
 	private_sshd_shell(&server, "cd $DIR; ssh-keygen -q -t ed25519 -N '' -f ca; ssh-keygen -q "
 				    "-t ed25519 -N '' -f id_cert; ssh-keygen -q -s ca -I test -n "
 				    "root id_cert.pub");
 	login_case_init(&c, &server, "root", key);
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	login_case_finish(&c);
 	/* As CertificateFile, under another name. */
 	private_sshd_shell(&server, "mv $DIR/id_cert-cert.pub $DIR/elsewhere");
 	login_case_init(&c, &server, "root", key);
 	c.dest.certificate_files = (char *[]){private_sshd_path(&server, "elsewhere"), NULL};
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	free(c.dest.certificate_files[0]);
 	login_case_finish(&c);
 	/* Without it the server knows nothing of the key. */
@@ -228,7 +205,7 @@ static void an_unreadable_kind_of_key_is_handed_over(void **state)
 	login_case_run(&c);
 	assert_false(c.ok);
 	assert_true(c.handover);
-	assert_contains(c.why.text, "libssh cannot read");
+	login_case_contains(c.why.text, "libssh cannot read");
 	login_case_finish(&c);
 }
 
@@ -244,7 +221,7 @@ static void an_unwanted_encrypted_key_is_not_asked_for(void **state)
 	private_sshd_shell(&server, "mv $DIR/kept $DIR/authorized_keys");
 	assert_false(c.ok);
 	assert_int_equal(c.prompts, 0);
-	assert_contains(c.why.text, "refused");
+	login_case_contains(c.why.text, "refused");
 	login_case_finish(&c);
 }
 
@@ -258,7 +235,7 @@ static void batch_mode_says_that_it_did_not_ask(void **state)
 	login_case_run(&c);
 	assert_false(c.ok);
 	assert_int_equal(c.prompts, 0);
-	assert_contains(c.why.text, "passphrase was not asked for: batch mode");
+	login_case_contains(c.why.text, "passphrase was not asked for: batch mode");
 	login_case_finish(&c);
 }
 
@@ -271,10 +248,10 @@ static void a_refusal_tells_what_was_tried(void **state)
 	login_case_run(&c);
 	assert_false(c.ok);
 	assert_int_equal(c.why.cls, CAUSE_AUTH);
-	assert_contains(c.why.text, "testhost (127.0.0.1 port ");
-	assert_contains(c.why.text, "Permission denied (publickey) for user root");
-	assert_contains(c.why.text, "/id_other (SHA256:");
-	assert_contains(c.why.text, "no agent");
+	login_case_contains(c.why.text, "testhost (127.0.0.1 port ");
+	login_case_contains(c.why.text, "Permission denied (publickey) for user root");
+	login_case_contains(c.why.text, "/id_other (SHA256:");
+	login_case_contains(c.why.text, "no agent");
 	assert_false(c.handover);
 	login_case_finish(&c);
 }
@@ -289,168 +266,9 @@ static void a_key_that_others_can_read_is_ignored(void **state)
 	login_case_run(&c);
 	private_sshd_shell(&server, "chmod 600 $DIR/id_plain");
 	assert_false(c.ok);
-	assert_contains(c.warnings, "UNPROTECTED PRIVATE KEY FILE");
-	assert_contains(c.why.text, "0644");
+	login_case_contains(c.warnings, "UNPROTECTED PRIVATE KEY FILE");
+	login_case_contains(c.why.text, "0644");
 	login_case_finish(&c);
-}
-
-static void agent_keys_are_used(void **state)
-{
-	struct login_case c;
-	struct login_hint hint;
-
-	(void)state;
-	restart("");
-	private_sshd_start_agent(&server, NULL);
-	private_sshd_shell(&server, "SSH_AUTH_SOCK=$DIR/agent.sock ssh-add -q $DIR/id_other "
-				    "$DIR/id_plain");
-	login_case_init(&c, &server, "root", none);
-	login_case_use_agent(&c, &server);
-	login_case_run(&c);
-	assert_logged_in(&c);
-	/* none, probe of other, probe of plain, signature */
-	assert_int_equal(private_sshd_log_count(&server, REQUEST_LINE), 4);
-	hint = c.next_hint;
-	assert_string_equal(hint.method, "publickey");
-	login_case_finish(&c);
-
-	restart("");
-	login_case_init(&c, &server, "root", none);
-	login_case_use_agent(&c, &server);
-	c.hint = hint;
-	login_case_run(&c);
-	assert_logged_in(&c);
-	assert_int_equal(private_sshd_log_count(&server, REQUEST_LINE), 2); /* probe, signature */
-	login_case_finish(&c);
-}
-
-static void identity_files_come_first_in_the_agent(void **state)
-{
-	static const char *const public_only[] = {"only_public", NULL};
-	struct login_case c;
-
-	(void)state;
-	restart("");
-	private_sshd_shell(&server, "cp $DIR/id_plain.pub $DIR/only_public.pub");
-	login_case_init(&c, &server, "root", public_only);
-	login_case_use_agent(&c, &server);
-	login_case_run(&c);
-	assert_logged_in(&c);
-	assert_int_equal(private_sshd_log_count(&server, REQUEST_LINE), 3); /* none, probe, sign */
-	login_case_finish(&c);
-
-	/* IdentitiesOnly: what no file names is not offered. */
-	restart("");
-	login_case_init(&c, &server, "root", other);
-	login_case_use_agent(&c, &server);
-	c.dest.identities_only = true;
-	login_case_run(&c);
-	assert_false(c.ok);
-	assert_contains(c.why.text, "(id_other) refused");
-	assert_int_equal(private_sshd_log_count(&server, REQUEST_LINE), 2); /* none, probe */
-	login_case_finish(&c);
-}
-
-static void too_many_keys_are_told(void **state)
-{
-	struct login_case c;
-
-	(void)state;
-	restart("MaxAuthTries 2");
-	private_sshd_shell(
-		&server, "cd $DIR; SSH_AUTH_SOCK=$DIR/agent.sock ssh-add -qD 2>/dev/null; for i in "
-			 "1 2 3 4; do ssh-keygen -q -t ed25519 -N '' -f many$i; "
-			 "SSH_AUTH_SOCK=$DIR/agent.sock ssh-add -q many$i; done");
-	login_case_init(&c, &server, "root", plain);
-	login_case_use_agent(&c, &server);
-	login_case_run(&c);
-	assert_false(c.ok);
-	assert_int_equal(c.why.cls, CAUSE_AUTH_TOO_MANY);
-	assert_contains(c.why.hint, "IdentitiesOnly");
-	login_case_finish(&c);
-
-	/* and with it, it works */
-	login_case_init(&c, &server, "root", plain);
-	login_case_use_agent(&c, &server);
-	c.dest.identities_only = true;
-	login_case_run(&c);
-	assert_logged_in(&c);
-	login_case_finish(&c);
-}
-
-static void an_absent_agent_is_named(void **state)
-{
-	struct login_case c;
-
-	(void)state;
-	restart("");
-	login_case_init(&c, &server, "root", other);
-	c.dest.agent_socket = (char *)"/nonexistent/agent";
-	login_case_run(&c);
-	assert_false(c.ok);
-	assert_contains(c.why.text, "/nonexistent/agent cannot be reached: No such file");
-	login_case_finish(&c);
-}
-
-/* An agent whose owner must confirm, and does not: the cancel must not wait for it. */
-static void cancel_while_the_agent_waits(void **state)
-{
-	struct login_case c;
-	char *askpass = private_sshd_path(&server, "askpass");
-
-	(void)state;
-	restart("");
-	private_sshd_shell(&server, "mkfifo $DIR/never; printf '#!/bin/sh\\necho asked > "
-				    "'$DIR'/asked; exec cat '$DIR'/never\\n' > $DIR/askpass; "
-				    "chmod 755 $DIR/askpass; kill $(cat $DIR/none 2>/dev/null) "
-				    "2>/dev/null || true");
-	private_sshd_stop_agent(&server);
-	private_sshd_start_agent(&server, askpass);
-	free(askpass);
-	private_sshd_shell(&server, "SSH_AUTH_SOCK=$DIR/agent.sock ssh-add -qc $DIR/id_plain "
-				    "2>/dev/null");
-	login_case_init(&c, &server, "root", none);
-	login_case_use_agent(&c, &server);
-	c.cancel_after_ms = 500;
-	login_case_run(&c);
-	assert_false(c.done);
-	assert_in_range((uv_hrtime() - c.begin) / 1000000u, 400, 5000);
-	login_case_finish(&c);
-	private_sshd_shell(&server, "test -e $DIR/asked");
-
-	/* The deadline holds as well. */
-	login_case_init(&c, &server, "root", none);
-	login_case_use_agent(&c, &server);
-	c.auth_timeout_ms = 500;
-	login_case_run(&c);
-	assert_false(c.ok);
-	assert_int_equal(c.why.cls, CAUSE_LOGIN_TIMEOUT);
-	login_case_finish(&c);
-	/* Let the agent's askpass end. */
-	private_sshd_shell(&server, "for i in 1 2 3; do timeout 1 sh -c 'echo > $DIR/never' || "
-				    "true; done");
-	private_sshd_stop_agent(&server);
-}
-
-/* An agent that takes the connection and never says a word. */
-static void a_mute_agent_is_given_up(void **state)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct login_case c;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	(void)state;
-	login_case_init(&c, &server, "root", plain);
-	login_case_use_agent(&c, &server);
-	unlink(c.dest.agent_socket);
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", c.dest.agent_socket);
-	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	login_case_run(&c);
-	assert_logged_in(&c); /* after 5 s, with the file */
-	assert_in_range(c.ms, 4500, 9000);
-	login_case_finish(&c);
-	close(fd);
 }
 
 static void passwords_are_asked_for(void **state)
@@ -460,12 +278,12 @@ static void passwords_are_asked_for(void **state)
 	char *again = xasprintf("Permission denied, please try again.\n%s", question);
 
 	(void)state;
-	restart("Match User hwtest*\nPasswordAuthentication yes\nMatch All\n");
+	login_case_restart(&server, "Match User hwtest*\nPasswordAuthentication yes\nMatch All\n");
 	login_case_init(&c, &server, account, none);
 	c.answers[0] = "no";
 	c.answers[1] = PASSWORD;
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_int_equal(c.prompts, 2);
 	assert_string_equal(c.asked[0], question);
 	assert_string_equal(c.asked[1], again);
@@ -479,15 +297,15 @@ static void passwords_are_asked_for(void **state)
 	login_case_run(&c);
 	assert_false(c.ok);
 	assert_int_equal(c.prompts, 3);
-	assert_contains(c.why.text, "password refused 3 times");
-	assert_contains(c.why.text, "Permission denied (publickey,password)");
+	login_case_contains(c.why.text, "password refused 3 times");
+	login_case_contains(c.why.text, "Permission denied (publickey,password)");
 	login_case_finish(&c);
 
 	login_case_init(&c, &server, account, none);
 	c.dest.batch_mode = true;
 	login_case_run(&c);
 	assert_false(c.ok);
-	assert_contains(c.why.text, "the password was not asked for: batch mode");
+	login_case_contains(c.why.text, "the password was not asked for: batch mode");
 	login_case_finish(&c);
 }
 
@@ -496,12 +314,12 @@ static void key_and_password_together(void **state)
 	struct login_case c;
 
 	(void)state;
-	restart("Match User hwtest*\nPasswordAuthentication yes\n"
-		"AuthenticationMethods publickey,password\nMatch All\n");
+	login_case_restart(&server, "Match User hwtest*\nPasswordAuthentication yes\n"
+				    "AuthenticationMethods publickey,password\nMatch All\n");
 	login_case_init(&c, &server, account, plain);
 	c.answers[0] = PASSWORD;
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_int_equal(c.prompts, 1);
 	assert_string_equal(c.next_hint.method, "publickey");
 	login_case_finish(&c);
@@ -513,7 +331,7 @@ static void an_untrusted_server_gets_no_password(void **state)
 	struct login_case c;
 
 	(void)state;
-	restart("Match User hwtest*\nPasswordAuthentication yes\nMatch All\n");
+	login_case_restart(&server, "Match User hwtest*\nPasswordAuthentication yes\nMatch All\n");
 	private_sshd_shell(&server, "sed 's/ssh-ed25519 .*//' $DIR/known_hosts | tr -d '\\n' > "
 				    "$DIR/known_other; cut -d' ' -f1,2 $DIR/id_other.pub >> "
 				    "$DIR/known_other");
@@ -533,12 +351,14 @@ static void keyboard_interactive_by_pam(void **state)
 	char *question = xasprintf("(%s@127.0.0.1) Password: ", account);
 
 	(void)state;
-	restart("UsePAM yes\nMatch User hwtest*\nKbdInteractiveAuthentication yes\nMatch All\n");
+	login_case_restart(
+		&server,
+		"UsePAM yes\nMatch User hwtest*\nKbdInteractiveAuthentication yes\nMatch All\n");
 	login_case_init(&c, &server, account, none);
 	c.answers[0] = "no";
 	c.answers[1] = PASSWORD;
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_int_equal(c.prompts, 2);
 	assert_int_equal(c.kinds[0], PROTO_PROMPT_TEXT);
 	assert_string_equal(c.asked[0], question);
@@ -559,7 +379,7 @@ static void the_banner_comes_as_sent(void **state)
 
 	(void)state;
 	private_sshd_shell(&server, "printf 'Be nice.\\r\\n\\033[1mReally\\n' > $DIR/banner");
-	restart("Banner /dev/null\n");
+	login_case_restart(&server, "Banner /dev/null\n");
 	private_sshd_stop(&server);
 	{
 		char *config = xasprintf("Banner %s/banner", server.dir);
@@ -569,7 +389,7 @@ static void the_banner_comes_as_sent(void **state)
 	}
 	login_case_init(&c, &server, "root", plain);
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_string_equal(c.banner, "Be nice.\r\n\033[1mReally\n");
 	login_case_finish(&c);
 
@@ -578,7 +398,7 @@ static void the_banner_comes_as_sent(void **state)
 	c.want_notices = true;
 	c.answers[0] = SSHD_PASSPHRASE;
 	login_case_run(&c);
-	assert_logged_in(&c);
+	login_case_logged_in(&c);
 	assert_string_equal(c.banner, "Be nice.\r\n\033[1mReally\n");
 	assert_int_equal(c.prompts_before_banner, 0);
 	assert_int_equal(c.prompts, 1);
@@ -601,7 +421,7 @@ static void a_cold_login_is_quick(void **state)
 	double median[2];
 
 	(void)state;
-	restart("LogLevel INFO");
+	login_case_restart(&server, "LogLevel INFO");
 	for (int hinted = 0; hinted < 2; hinted++) {
 		double ms[TIMED_RUNS];
 
@@ -612,7 +432,7 @@ static void a_cold_login_is_quick(void **state)
 			if (hinted)
 				c.hint = hint;
 			login_case_run(&c);
-			assert_logged_in(&c);
+			login_case_logged_in(&c);
 			hint = c.next_hint;
 			ms[i] = c.ms;
 			if (getenv("LOGIN_TRACE"))
@@ -640,12 +460,6 @@ int main(void)
 		cmocka_unit_test(batch_mode_says_that_it_did_not_ask),
 		cmocka_unit_test(a_refusal_tells_what_was_tried),
 		cmocka_unit_test(a_key_that_others_can_read_is_ignored),
-		cmocka_unit_test(agent_keys_are_used),
-		cmocka_unit_test(identity_files_come_first_in_the_agent),
-		cmocka_unit_test(too_many_keys_are_told),
-		cmocka_unit_test(an_absent_agent_is_named),
-		cmocka_unit_test(cancel_while_the_agent_waits),
-		cmocka_unit_test(a_mute_agent_is_given_up),
 		cmocka_unit_test(passwords_are_asked_for),
 		cmocka_unit_test(key_and_password_together),
 		cmocka_unit_test(an_untrusted_server_gets_no_password),

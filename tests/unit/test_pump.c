@@ -45,6 +45,12 @@ static void on_changed(void *ctx)
 	changes++;
 }
 
+static void on_changed_pause(void *ctx)
+{
+	changes++;
+	pump_in_pause(ctx);
+}
+
 static uint8_t pattern(size_t i)
 {
 	return (uint8_t)(i * 31 + i / 251);
@@ -191,7 +197,7 @@ static void test_in_hangup_while_unread_does_not_spin(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	pump_in_init(&p, set, pipes[0], on_changed, NULL);
+	pump_in_init(&p, set, pipes[0], on_changed_pause, &p);
 	assert_int_equal(pump_in_read(&p, buf, sizeof(buf), &len), PUMP_IN_WAIT);
 	assert_int_equal(write(pipes[1], "x", 1), 1);
 	close(pipes[1]);

@@ -140,7 +140,7 @@ static void test_background_child(void **state)
 	(void)state;
 	assert_int_equal(run("sleep 30 >/dev/null & echo $!", "/", -1, 20000, &o), HW_OK);
 	assert_true(now() - start < 10);
-	assert_int_equal(kill((pid_t)atoi(o.out), SIGKILL), 0);
+	assert_int_equal(kill((pid_t)strtol(o.out, NULL, 10), SIGKILL), 0);
 	resolve_output_finish(&o);
 }
 
