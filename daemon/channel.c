@@ -326,6 +326,7 @@ static bool step_starting(struct channel *c)
 		return true;
 	}
 	transport_rtt_sample(c->t, (double)(uv_hrtime() - c->started_ns) / 1e6);
+	c->t->started = true;
 	c->state = CHANNEL_RUNNING;
 	if (c->terminal)
 		transport_terminal(c->t, +1);

@@ -112,9 +112,11 @@ static bool pump(struct transport *t)
 
 		if (ssh_event_dopoll(t->event, 0) != SSH_OK)
 			return false;
-		/* A read that was not filled has emptied the socket: no poll to hear it said. */
+		/* A read that was not filled has emptied the socket: no poll to hear it said,
+		 * unless libssh still wants to hear that it may write (it takes one event at a
+		 * time). */
 		if (t->socket.in_bytes - before < LIBSSH_READ_SIZE &&
-		    !(ssh_get_status(t->session) & SSH_WRITE_PENDING))
+		    !(ssh_get_poll_flags(t->session) & SSH_WRITE_PENDING))
 			return false;
 	}
 	return true;
@@ -242,6 +244,14 @@ static void on_gather(uv_timer_t *timer)
 		turn(t);
 }
 
+/* sshd's Nagle waits for our delayed ACK: 40 ms on a fresh connection, until sshd switches it off
+ * as the first session starts, and uploads through a jump at a fifth of their speed. The option is
+ * not sticky, so it is set at every event, but only where it helps. */
+static bool wants_quick_ack(const struct transport *t)
+{
+	return !t->started || (transport_busy_bulk(t) && !receiving_bulk(t));
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
 	struct transport *t = hw_container_of(handle, struct transport, poll);
@@ -251,9 +261,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	(void)events;
 	if (t->state != TRANSPORT_READY)
 		return;
-	/* sshd's Nagle waits for our delayed ACK otherwise: 40 ms on a fresh connection, and
-	 * uploads through a jump at a fifth of their speed. Not sticky, so at every event. */
-	if (t->peer[0] != '\0' && !receiving_bulk(t))
+	if (t->peer[0] != '\0' && wants_quick_ack(t))
 		setsockopt(t->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
 	turn(t);
 }
