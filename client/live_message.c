@@ -83,9 +83,8 @@ static bool on_prompt(struct live *l, const struct proto_message *m)
 	if (l->end == LIVE_GOING && !l->got_exit) {
 		/* Who is interrupted takes the request back, so that the question goes to the next
 		 * who waits for the same connection; an answer would end it for all of them. */
-		uint8_t *frame = signo != 0
-					 ? proto_encode_empty(PROTO_CANCEL, REQUEST_NUMBER, &len)
-					 : proto_encode_answer(REQUEST_NUMBER, &answer, &len);
+		uint8_t *frame = signo != 0 ? proto_encode_empty(PROTO_CANCEL, REQUEST_NUMBER, &len)
+					    : proto_encode_answer(REQUEST_NUMBER, &answer, &len);
 		live_send(l, frame, len);
 	}
 	proto_answer_free(&answer);

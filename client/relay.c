@@ -27,7 +27,10 @@ void relay_init(struct relay *r, struct streams *st)
 			continue;
 		p->src = i == STDIN_FILENO ? s->pump_local : s->pump_remote;
 		p->dst = i == STDIN_FILENO ? s->pump_remote : s->pump_local;
-		p->regular = p->splice = s->regular;
+		p->regular = s->regular;
+		/* Not for output: splice(2) moves a file's offset without the lock that write(2)
+		 * takes, and what clients of one shell write to one file would be lost. */
+		p->splice = s->regular && i == STDIN_FILENO;
 	}
 	escape_init(&r->escape, -1);
 	if (st->pumped)
@@ -129,13 +132,11 @@ static bool pump_splice(struct relay *r, int i)
 		splice(p->src, NULL, p->dst, NULL, SPLICE_MAX, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 	if (n < 0 && (errno == EINVAL || errno == ENOSYS)) {
-		p->splice = false; /* an append-only description, a strange file system */
+		p->splice = false; /* a strange file system */
 		return false;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
-	if (n < 0)
-		note_write_error(r, i, errno);
 	if (n <= 0)
 		pump_close(r, i);
 	return true;

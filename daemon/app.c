@@ -303,6 +303,18 @@ static void app_tell_ready(int ready_fd)
 	close(ready_fd);
 }
 
+/* A signal that comes before its handler is there waits for it, or it would end the process with
+ * the socket left behind. */
+static void app_hold_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < APP_SIGNALS; i++)
+		sigaddset(&set, app_signal_numbers[i]);
+	pthread_sigmask(how, &set, NULL);
+}
+
 int app_run(const struct config *config, const struct activation *activation, int ready_fd)
 {
 	uv_loop_t loop;
@@ -312,6 +324,7 @@ int app_run(const struct config *config, const struct activation *activation, in
 
 	app.config = *config;
 	signal(SIGPIPE, SIG_IGN);
+	app_hold_signals(SIG_BLOCK);
 	app_raise_nofile();
 	if (listen_fd < 0) {
 		switch (claim_take(config->socket_path, CLAIM_WAIT_MS, &app.claim, why,
@@ -338,6 +351,7 @@ int app_run(const struct config *config, const struct activation *activation, in
 		app_unmake(&app);
 		return EXIT_FAILURE;
 	}
+	app_hold_signals(SIG_UNBLOCK);
 	log_info("hawserd %s serves %s", HAWSER_VERSION,
 		 app.claim.lock_fd >= 0 ? app.claim.path : "the socket that systemd passed");
 	activation_notify(activation, "READY=1");

@@ -220,6 +220,7 @@ void pool_fail_waiters(struct pool *pool, bool (*test)(const struct pool_waiter 
 		struct pool_waiter *w = failed;
 
 		failed = w->next;
+		slot_waiter_gone(pool, w);
 		w->events->failed(w->ctx, why, handover);
 		free_waiter(w);
 	}

@@ -143,3 +143,31 @@ def asking(box, script):
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o700)
     return {"SSH_ASKPASS": path, "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":9"}
+
+
+def test_queue_is_bounded(bare):
+    """More requests than may wait: the last are told, the others served."""
+    bare.daemon_conf(queue=2, transports=1)
+    sshd = bare.server(MaxSessions=1)
+    bare.trust(sshd)
+    bare.host("h", sshd)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    running = begun(bare)
+    waiting = [bare.popen("h", "echo served") for _ in range(2)]
+    wait_for(lambda: queued(bare) == "2", "a full queue")
+    late = bare.run("h", "echo served")
+    assert late.status == 255 and "2 requests wait for it already" in late.err
+    running.kill()
+    assert [w.communicate(timeout=20)[0] for w in waiting] == [b"served\n"] * 2
+
+
+def test_clients_that_share_an_output_file(warm):
+    """Several clients of one shell write to one file: nobody overwrites the others."""
+    script = "i=0; while [ $i -lt 20000 ]; do echo 123456789; i=$((i+1)); done"
+    path = warm.dir / "shared"
+    for _ in range(4):
+        with open(path, "wb") as out:
+            clients = [warm.popen("h", script, stdout=out) for _ in range(6)]
+            assert [client.wait(60) for client in clients] == [0] * 6
+        assert path.stat().st_size == 6 * 200000

@@ -210,12 +210,6 @@ static void test_trust(void **state)
 		assert_int_equal(d->strict, cases[i].strict);
 		destination_unref(d);
 	}
-	d = with("-oBindAddress=localhost");
-	assert_string_equal(d->fallback, "BindAddress is set");
-	destination_unref(d);
-	d = with("-oBindAddress=::1");
-	assert_null(d->fallback);
-	destination_unref(d);
 	d = with("-oUserKnownHostsFile=none -oGlobalKnownHostsFile=/dev/null -oHostKeyAlias=Al "
 		 "-oHashKnownHosts=yes -oCheckHostIP=yes -oFingerprintHash=md5 "
 		 "-oVisualHostKey=yes -oNoHostAuthenticationForLocalhost=yes");
