@@ -23,8 +23,26 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "core: the short list that also runs under clang")
 
 
+def short_name(item):
+    path, _, test = item.nodeid.partition("::")
+    return path.rpartition("/")[2] + "::" + test
+
+
+def listed_skips():
+    """[(start of a test's name, reason)] that may be skipped here."""
+    lines = (HERE / "allowed_skips.txt").read_text().splitlines()
+    pairs = [line.split("\t") for line in lines if line.strip() and line[0] != "#"]
+    root = os.geteuid() == 0
+    return [(name, why) for name, why in pairs if not (root and why.startswith("without root"))]
+
+
 def pytest_collection_modifyitems(config, items):
-    """With HAWSER set to another client only what that client must do as well is run."""
+    """What needs root is skipped without it. With HAWSER set to another client, only what that
+    client must do as well is run."""
+    for item in items:
+        for name, why in listed_skips():
+            if why.startswith("without root") and short_name(item).startswith(name):
+                item.add_marker(pytest.mark.skip(reason=why))
     if ORACLE:
         kept = [i for i in items if i.get_closest_marker("oracle")]
         config.hook.pytest_deselected(items=[i for i in items if i not in kept])
@@ -115,18 +133,13 @@ def pytest_runtest_call(item):
         signal.signal(signal.SIGALRM, before)
 
 
-def _allowed_skips():
-    lines = (HERE / "allowed_skips.txt").read_text().splitlines()
-    return [line.split("\t")[0].strip() for line in lines if line.strip() and line[0] != "#"]
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.skipped and not hasattr(report, "wasxfail"):
-        name = item.nodeid.rpartition("/")[2]
-        if not any(name.startswith(allowed) for allowed in _allowed_skips()):
+        name = short_name(item)
+        if not any(name.startswith(allowed) for allowed, _ in listed_skips()):
             report.outcome = "failed"
             report.longrepr = f"{name} was skipped, and allowed_skips.txt does not name it: " \
                               f"{report.longrepr}"

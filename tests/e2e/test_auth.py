@@ -357,11 +357,7 @@ def test_question_moves_on_when_its_client_is_killed(encrypted):
 
 # ---- passwords -------------------------------------------------------------------------------
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: an account with a password")
-
-
 @oracle
-@needs_root
 def test_password(auth):
     """Password login: asked with user and host, not echoed."""
     box = auth(PasswordAuthentication="yes", PubkeyAuthentication="no")
@@ -374,7 +370,6 @@ def test_password(auth):
 
 
 @oracle
-@needs_root
 def test_wrong_passwords(auth):
     """Three wrong passwords: asked three times, then the end."""
     box = auth(PasswordAuthentication="yes", PubkeyAuthentication="no")
@@ -389,7 +384,6 @@ def test_wrong_passwords(auth):
 
 
 @oracle
-@needs_root
 def test_preferred_authentications(auth):
     """PreferredAuthentications=password: the key would do, but the password is asked for."""
     box = auth(PasswordAuthentication="yes")
@@ -402,7 +396,6 @@ def test_preferred_authentications(auth):
 
 
 @oracle
-@needs_root
 @pytest.mark.core
 def test_partial_success(auth):
     """AuthenticationMethods publickey,password: the key first, then the password."""
@@ -417,7 +410,6 @@ def test_partial_success(auth):
 
 
 @oracle
-@needs_root
 def test_keyboard_interactive(auth):
     """keyboard-interactive by PAM: the server's own question."""
     box = auth(UsePAM="yes", KbdInteractiveAuthentication="yes", PubkeyAuthentication="no")
@@ -430,7 +422,6 @@ def test_keyboard_interactive(auth):
 
 
 @oracle
-@needs_root
 def test_keyboard_interactive_in_several_rounds(auth):
     """An expired password: current, new and repeated password are asked one after another."""
     box = auth(UsePAM="yes", KbdInteractiveAuthentication="yes", PubkeyAuthentication="no")
@@ -451,7 +442,6 @@ def test_keyboard_interactive_in_several_rounds(auth):
 
 
 @oracle
-@needs_root
 def test_password_by_askpass(auth):
     """A password through SSH_ASKPASS, as sshpass-like tools do."""
     box = auth(PasswordAuthentication="yes", PubkeyAuthentication="no")
