@@ -46,7 +46,7 @@ struct transport {
 	bool handover;
 	struct cause why; /* of the end; CAUSE_NONE while alive */
 
-	bool started; /* a session has run on it */
+	bool started;	   /* a session has run on it */
 	uint64_t ready_ms; /* loop time */
 	uint64_t last_bulk_ms;
 	uint64_t last_bulk_in_ms; /* of those, from the server */
