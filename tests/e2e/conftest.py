@@ -18,7 +18,12 @@ HERE = pathlib.Path(__file__).parent
 TEST_SECONDS = 150
 
 
+def _interrupted(_signal, _frame):
+    raise KeyboardInterrupt
+
+
 def pytest_configure(config):
+    signal.signal(signal.SIGTERM, _interrupted)  # fixtures are taken down all the same
     config.addinivalue_line("markers", "oracle: holds for OpenSSH's ssh too (HAWSER=/usr/bin/ssh)")
     config.addinivalue_line("markers", "core: the short list that also runs under clang")
 

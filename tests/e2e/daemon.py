@@ -11,7 +11,7 @@ import sys
 import pexpect
 
 from sshd import Sshd
-from util import (SLOW, alive, fd_targets, kill, read_text, rss_kb, wait_for)
+from util import SLOW, alive, die_with_parent, fd_targets, kill, read_text, rss_kb, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("HAWSER_BIN_DIR", ROOT / "build/bin")).resolve()
@@ -128,7 +128,8 @@ class Box:
         with open(self.daemon_log, "ab") as log:
             self.daemon = subprocess.Popen(
                 [HAWSERD, "--log-level", level, *args], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, env=env or self.env, start_new_session=True, cwd="/")
+                stderr=log, env=env or self.env, start_new_session=True, cwd="/",
+                preexec_fn=die_with_parent)
         self.daemons.append(self.daemon)
         wait_for(lambda: self.daemon_pid() or self.daemon.poll() is not None, "hawserd's socket")
         assert self.daemon.poll() is None, "hawserd ended: " + read_text(self.daemon_log)

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 
-from util import (all_pids, alive, children, environ_of, free_port, kill, read_text, start_time,
-                  wait_for)
+from util import (all_pids, alive, children, die_with_parent, environ_of, free_port, kill,
+                  read_text, start_time, wait_for)
 
 SSHD = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin") or "sshd"
 HOST_KEY_TYPES = ("ed25519", "ecdsa", "rsa")
@@ -153,6 +153,7 @@ class Sshd:
                 self.proc = subprocess.Popen(
                     [SSHD, "-D", "-e", "-f", str(self.dir / "sshd_config")],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                    preexec_fn=die_with_parent,
                     env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"})
             wait_for(lambda: "Server listening" in read_text(self.log)[seen:]
                      or self.proc.poll() is not None, f"sshd on port {self.port}")

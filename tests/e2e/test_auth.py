@@ -8,7 +8,7 @@ import subprocess
 import pexpect
 import pytest
 
-from util import holds_for, kill, read_text, wait_for
+from util import die_with_parent, holds_for, kill, read_text, wait_for
 
 PASSPHRASE = "open sesame 3"
 oracle = pytest.mark.oracle
@@ -32,7 +32,8 @@ class Agent:
     def __init__(self, box, *keys):
         self.socket = str(box.dir / f"agent{len(box.clients)}")
         self.proc = subprocess.Popen(["ssh-agent", "-D", "-a", self.socket],
-                                     stdout=subprocess.DEVNULL, env=box.env)
+                                     stdout=subprocess.DEVNULL, env=box.env,
+                                     preexec_fn=die_with_parent)
         box.clients.append(self.proc)
         wait_for(lambda: os.path.exists(self.socket), "the agent's socket")
         self.env = {"SSH_AUTH_SOCK": self.socket}

@@ -1,4 +1,5 @@
 """Small helpers of the end-to-end tests: waiting with a deadline, /proc, ports, checksums."""
+import ctypes
 import hashlib
 import os
 import pathlib
@@ -126,6 +127,15 @@ def environ_of(pid):
         return pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent():
+    """preexec_fn: not even a test run that is killed leaves a server behind (prctl(2))."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def kill(pid, sig=signal.SIGKILL):
