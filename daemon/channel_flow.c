@@ -117,10 +117,16 @@ static void check_backlog(struct channel *c)
 bool channel_flow(struct channel *c)
 {
 	if (c->paused && c->want_drain) {
-		bool out = drain_stream(c, 0), err = drain_stream(c, 1);
+		bool out, err;
 
+		/* To look at an empty stream is to receive (ssh_channel_poll): what comes for the
+		 * other one meanwhile is for on_data() to take, or to refuse again. Were it held
+		 * back as paused and nothing came after it, it would never be delivered. */
 		c->want_drain = false;
-		c->paused = !(out && err);
+		c->paused = false;
+		out = drain_stream(c, 0);
+		err = drain_stream(c, 1);
+		c->paused = c->paused || !(out && err);
 		return true;
 	}
 	if (c->paused) {

@@ -269,6 +269,9 @@ static void on_turn(void *ctx)
 	}
 	pump_out_flush(&s->out);
 	pump_out_flush(&s->err);
+	/* A flush that took all leaves nobody to wait for: what was refused is asked for here. */
+	if (!pump_out_full(&s->out) && !pump_out_full(&s->err))
+		channel_resume(s->channel);
 	feed(s);
 }
 

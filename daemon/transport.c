@@ -21,9 +21,11 @@
 #define LIBSSH_READ_SIZE 4096
 /* A channel that moved data so lately makes the connection a bulk one for now. */
 #define BULK_WINDOW_MS 1000
-/* A download is read at this interval: woken at every packet, the daemon and sshd would spend more
- * time on waking than on bytes. Not beside a terminal. */
-#define GATHER_MS 1
+/* A download is read when so much has come (SO_RCVLOWAT), or at this interval: woken at every
+ * packet, the daemon and sshd would spend more time on waking than on bytes. Not beside a terminal.
+ */
+#define GATHER_BYTES (256 * 1024)
+#define GATHER_MS    1
 /* A download that has paused so long is read at every packet again. */
 #define GATHER_END_MS 3
 
@@ -169,24 +171,29 @@ static bool receiving_bulk(const struct transport *t)
 	       uv_now(t->env->loop) - t->last_bulk_in_ms <= GATHER_END_MS;
 }
 
+static void set_low_water(struct transport *t, int bytes)
+{
+	if (t->low_water == bytes || t->peer[0] == '\0')
+		return;
+	t->low_water = bytes;
+	setsockopt(t->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
 static void update_mask(struct transport *t)
 {
 	int mask = UV_READABLE;
 
 	if (receiving_bulk(t) && t->terminals == 0) {
+		set_low_water(t, GATHER_BYTES);
 		if (!uv_is_active((uv_handle_t *)&t->gather))
 			uv_timer_start(&t->gather, on_gather, GATHER_MS, 0);
-		mask = 0;
 	}
 	if (ssh_get_poll_flags(t->session) & SSH_WRITE_PENDING)
 		mask |= UV_WRITABLE;
 	if (mask == t->mask)
 		return;
 	t->mask = mask;
-	if (mask != 0)
-		uv_poll_start(&t->poll, mask, on_poll);
-	else
-		uv_poll_stop(&t->poll);
+	uv_poll_start(&t->poll, mask, on_poll);
 }
 
 static void note_answers(struct transport *t)
@@ -203,6 +210,8 @@ static void turn(struct transport *t)
 {
 	bool more = true;
 
+	/* libssh's own poll(2) goes by it too: whatever is there is to be read now. */
+	set_low_water(t, 1);
 	for (int round = 0; more && round < TURN_ROUNDS; round++) {
 		more = pump(t);
 		note_answers(t);
@@ -452,6 +461,7 @@ struct transport *transport_open(const struct transport_env *env, struct destina
 	t->ctx = ctx;
 	t->id = ++last_id;
 	t->fd = -1;
+	t->low_water = 1;
 	t->rtt_ms = -1;
 	if (hint != NULL)
 		t->hint = *hint;

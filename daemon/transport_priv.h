@@ -27,6 +27,7 @@ struct transport {
 	uv_poll_t poll;
 	bool polling;	   /* the handle is initialised */
 	uv_timer_t gather; /* while a copy comes in: reads at intervals, not at each packet */
+	int low_water;	   /* SO_RCVLOWAT, meanwhile above 1 */
 	unsigned open_handles;
 	int mask; /* what it waits for */
 	ssh_session session;
