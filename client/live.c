@@ -27,6 +27,7 @@ void live_done(struct live *l, int status)
 void live_drain(struct live *l)
 {
 	l->got_exit = true;
+	l->relay.flowing = true;
 	if (l->st->pumped) {
 		relay_stop_input(&l->relay);
 		l->give_up_ms = clock_ms() + LIVE_DRAIN_MS;

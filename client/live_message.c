@@ -30,6 +30,7 @@ static bool on_started(struct live *l, const struct proto_message *m)
 	}
 	if (!l->st->pumped)
 		return true;
+	l->relay.flowing = true;
 	if (s.read_stdin)
 		relay_start(&l->relay, s.tty ? (int)s.escape : -1);
 	else

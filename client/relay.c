@@ -104,6 +104,9 @@ size_t relay_poll(struct relay *r, struct pollfd *p)
 		if (pump->src < 0)
 			continue;
 		bool input = i == STDIN_FILENO;
+		/* One poll may see output, written after STARTED, and not yet the STARTED. */
+		if (!input && !r->flowing)
+			continue;
 		bool full = pump->start < pump->end;
 		/* A file is always readable; our pipe decides. */
 		bool to_write = full || (input && pump->regular && r->reading);

@@ -23,6 +23,7 @@ struct relay {
 	struct pump pumps[3]; /* stdin, stdout, stderr */
 	struct streams *st;
 	bool reading; /* stdin may be read */
+	bool flowing; /* output may be written: the terminal is as the request wants it */
 	struct escape escape;
 	bool background; /* stdin is a terminal that is not ours to read now; the live loop clears
 			    it */

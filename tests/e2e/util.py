@@ -139,6 +139,7 @@ def die_with_parent():
 
 
 def kill(pid, sig=signal.SIGKILL):
+    assert pid > 1, f"not a process of ours: {pid}"
     try:
         os.kill(pid, sig)
     except ProcessLookupError:
