@@ -122,6 +122,8 @@ void transport_touch(struct transport *t);
 bool transport_session_dead(struct transport *t);
 /* A channel's terminal came (+1) or went (-1): also decides the packets' class (IPQoS). */
 void transport_terminal(struct transport *t, int change);
+/* Takes note of a keepalive's answer (transport_keep.c). */
+void transport_note_answers(struct transport *t);
 /* Something was answered after ms: the smallest of all is the round trip. */
 void transport_rtt_sample(struct transport *t, double ms);
 

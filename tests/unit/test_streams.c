@@ -200,6 +200,7 @@ static void test_files_are_pumped(void **state)
 	take(&s, in, out, -1);
 	int r = streams_open(&st, false);
 	relay_init(&relay, &st);
+	relay.flowing = true;
 	relay_start(&relay, -1);
 	int from = st.s[0].given, to = st.s[1].given;
 	int sizes = fcntl(from, F_GETPIPE_SZ);
@@ -258,6 +259,7 @@ static void test_reader_gone(void **state)
 	take(&s, zero, null, null);
 	int r = streams_open(&st, false);
 	relay_init(&relay, &st);
+	relay.flowing = true;
 	bool quiet = true;
 	size_t n = relay_poll(&relay, p);
 	for (size_t i = 0; i < n; i++) /* before STARTED not a byte may be read */

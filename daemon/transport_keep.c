@@ -1,0 +1,56 @@
+/* Keepalives of a transport (ssh_config(5), ServerAliveInterval) and the round trips they measure.
+ */
+#include "daemon/transport_priv.h"
+
+#include "protocol/log.h"
+
+void transport_note_answers(struct transport *t)
+{
+	if (!t->keepalive_pending || t->packets.in_packets == t->last_in_packets)
+		return;
+	t->keepalive_pending = false;
+	t->missed = 0;
+	t->last_in_packets = t->packets.in_packets;
+	transport_rtt_sample(t, (double)(uv_hrtime() - t->keepalive_ns) / 1e6);
+}
+
+/* libssh answers every second call without sending: the first sends, the next only takes note of
+ * the reply. The packet counter tells which it was. */
+static void send_keepalive(struct transport *t)
+{
+	uint64_t before = t->packets.out_packets;
+
+	/* Noted before sending: libssh polls once after it sent, and may read the answer right
+	 * there. Noted afterwards, that answer would be missed, and a live path be called dead. */
+	t->last_in_packets = t->packets.in_packets;
+	for (int i = 0; i < 2 && t->packets.out_packets == before; i++)
+		ssh_send_keepalive(t->session);
+	t->keepalive_pending = t->packets.out_packets != before;
+	t->keepalive_ns = uv_hrtime();
+	transport_touch(t);
+}
+
+void transport_keepalive(struct transport *t, unsigned max_missed)
+{
+	struct cause why;
+
+	if (t->state != TRANSPORT_READY)
+		return;
+	transport_note_answers(t);
+	if (t->keepalive_pending) {
+		if (++t->missed < max_missed)
+			return;
+		cause_set(&why, CAUSE_KEEPALIVE,
+			  "%s (%s) answered none of the last %u keepalives: the path is dead",
+			  t->dest->label, t->peer, t->missed);
+		cause_hint(&why,
+			   "check the network (sleep, VPN, NAT or firewall time-outs); the next "
+			   "command opens a new connection");
+		transport_fail(t, &why);
+		return;
+	}
+	if (t->packets.in_packets != t->last_in_packets)
+		t->last_in_packets = t->packets.in_packets;
+	else
+		send_keepalive(t);
+}
