@@ -113,6 +113,13 @@ void bridge_no_input(struct bridge *b)
 	pump_in_finish(&b->in);
 }
 
+void bridge_unused(struct bridge *b)
+{
+	pump_in_finish(&b->in);
+	pump_out_finish(&b->out);
+	pump_out_finish(&b->err);
+}
+
 void bridge_detach(struct bridge *b)
 {
 	b->channel = NULL;

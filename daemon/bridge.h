@@ -26,6 +26,8 @@ void bridge_init(struct bridge *b);
  * was written out, or its reader went away; from a watch. */
 void bridge_start(struct bridge *b, struct watch_set *watches, int fds[3],
 		  void (*drained)(void *ctx), void *ctx);
+/* Nothing will come or go: all is closed. */
+void bridge_unused(struct bridge *b);
 /* No input is wanted (any more). */
 void bridge_no_input(struct bridge *b);
 /* No more from the channel, which is the caller's to release; what is queued still goes out. */

@@ -43,8 +43,7 @@ static bool is_address(const char *value)
 	return inet_pton(AF_INET, value, &any) == 1 || inet_pton(AF_INET6, value, &any) == 1;
 }
 
-static bool applies(const struct keyword *k, const char *value, const struct destination *d,
-		    char *const *defaults)
+static bool applies(const struct keyword *k, const char *value, char *const *defaults)
 {
 	switch (k->rule) {
 	case RULE_DONE:
@@ -61,8 +60,6 @@ static bool applies(const struct keyword *k, const char *value, const struct des
 		return !is_address(value);
 	case RULE_ALGORITHMS:
 		return chosen_without_common(k, value, defaults);
-	case RULE_COMMAND:
-		return value_flag(destination_line(d->raw, "permitlocalcommand"));
 	}
 	return true;
 }
@@ -87,7 +84,7 @@ char *destination_fallback(const struct destination *d, char *const *defaults)
 				return phrase;
 			continue;
 		}
-		if (!applies(k, value, d, defaults))
+		if (!applies(k, value, defaults))
 			continue;
 		if (k->rule == RULE_ALGORITHMS)
 			return xasprintf("%s names none that libssh has", k->title);

@@ -133,7 +133,7 @@ static void proceed(struct session *s, struct destination *dest)
 	}
 	s->bridge.label = dest->label;
 	bridge_start(&s->bridge, s->app->watches, s->request.fds, on_drained, s);
-	if (dest->stdin_null)
+	if (dest->stdin_null || dest->fork_after_auth)
 		bridge_no_input(&s->bridge);
 	if (session_prepare(s))
 		session_stage_start(s);
@@ -199,7 +199,9 @@ struct session *session_start(struct app *app, struct session_request *request,
 
 void session_signal(struct session *s, const char *name)
 {
-	if (s->channel != NULL && s->running)
+	if (s->running && s->goal != GOAL_SESSION)
+		session_end_status(s, HW_EXIT_FAILURE); /* nobody else could hear of it */
+	else if (s->channel != NULL && s->running)
 		channel_signal(s->channel, name);
 }
 

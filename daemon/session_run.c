@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/destination_values.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
@@ -17,17 +18,24 @@
 
 void session_started(struct session *s, bool tty)
 {
-	struct proto_started m = {.tty = tty,
-				  .reused = s->reused,
-				  .escape = s->dest->escape_char,
-				  .background = s->dest->fork_after_auth};
+	struct destination *d = s->dest;
+	struct proto_started m = {
+		.tty = tty,
+		.reused = s->reused,
+		.escape = d->escape_char,
+		.background = d->fork_after_auth,
+		.host = d->hostname,
+		.has_level = true,
+		.level = value_proto_level(d->log_level_name),
+		.commandline = d->escape_commandline,
+		.local_command = value_flag(destination_line(d->raw, "permitlocalcommand"))};
 
 	s->running = true;
 	s->started_ms = uv_now(s->app->loop);
 	if (s->tty && !tty)
 		session_notice(s, 0, "PTY allocation request failed on channel 0");
 	m.read_stdin = s->bridge.in.fd >= 0;
-	if (s->request.words.flags & PROTO_WANT_STARTED)
+	if ((s->request.words.flags & PROTO_WANT_STARTED) || m.background)
 		s->events->started(s->ctx, &m);
 }
 

@@ -26,7 +26,7 @@ static void on_prompt(void *ctx, const struct proto_prompt *p)
 static void on_pool_notice(void *ctx, const char *text, bool raw)
 {
 	struct session *s = ctx;
-	struct proto_notice m = {.raw = raw, .text = (char *)text};
+	struct proto_notice m = {.raw = raw, .banner = raw, .text = (char *)text};
 
 	/* QUIET hides warnings and banner, as in ssh. */
 	if (s->dest->log_level >= (raw ? 0 : -1))
@@ -70,7 +70,8 @@ static void reach_goal(struct session *s)
 		session_open_stdio(s);
 		return;
 	case GOAL_NONE:
-		bridge_no_input(&s->bridge);
+		/* Who reads behind the descriptors of `ssh -f -N` sees their end at once. */
+		bridge_unused(&s->bridge);
 		session_started(s, false);
 		return;
 	}

@@ -356,7 +356,6 @@ static void test_fallback(void **state)
 		{"-oAddKeysToAgent=yes", "AddKeysToAgent"},
 		{"-oAddKeysToAgent=10m", "AddKeysToAgent"},
 		{"-oCertificateFile=/c", "CertificateFile"},
-		{"-oPermitLocalCommand=yes -oLocalCommand=x", "LocalCommand"},
 		{"-oPreferredAuthentications=hostbased", "authentication method"},
 		{"-oPubkeyAuthentication=no -oPasswordAuthentication=no "
 		 "-oKbdInteractiveAuthentication=no",
@@ -366,6 +365,7 @@ static void test_fallback(void **state)
 		"-a -x -oTunnel=no -oAddKeysToAgent=no",
 		"-oLocalCommand=x",
 		"-oPermitLocalCommand=yes",
+		"-oPermitLocalCommand=yes -oLocalCommand=x",
 		"-oProxyJump=none",
 		"-W h:1",
 		"-N",
