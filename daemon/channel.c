@@ -257,6 +257,11 @@ static bool same_env(char *const *a, char *const *b)
 	return true;
 }
 
+const struct transport *channel_transport(const struct channel *c)
+{
+	return c->t;
+}
+
 bool channel_fits(const struct channel *c, char *const *env)
 {
 	return c->role == ROLE_SESSION && !c->claimed && !c->released && !c->remote_closed &&

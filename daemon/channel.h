@@ -79,6 +79,8 @@ struct channel *channel_find_warm(struct transport *t, char *const *env);
 /* An unclaimed channel, fitting or not, or NULL. */
 struct channel *channel_any_warm(struct transport *t);
 unsigned channel_count_warm(const struct transport *t);
+/* What it is on; borrowed. */
+const struct transport *channel_transport(const struct channel *c);
 
 /* A channel to an address at the server's side: takes no place in the session limit. `running`
  * comes when it is connected; CHANNEL_REQUEST_REFUSED with the server's words when it is not. It is

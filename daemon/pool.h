@@ -89,6 +89,8 @@ struct pool_events {
 
 struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 			      const struct pool_events *events, void *ctx);
+/* Why w is not served at once, as a phrase for the user; NULL: a held connection has room. */
+const char *pool_waiter_why(const struct pool_waiter *w);
 /* Does not want a channel any more; no event comes. */
 void pool_leave(struct pool_waiter *w);
 /* answers as in login_answer(). Ignored when this waiter was not asked. */

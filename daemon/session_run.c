@@ -147,8 +147,7 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 	/* With a lease it was said, and is known, already. */
 	if (s->lease == NULL) {
 		s->reused = reused;
-		session_notice(s, 1, "hawser: %s the held connection to %s",
-			       reused ? "using" : "opened", s->dest->label);
+		session_tell_connection(s, channel_transport(c));
 	}
 	channel_claim(c, &s->wanted, &channel_events, s);
 }

@@ -56,6 +56,28 @@ void session_wait(struct session *s, bool lease, bool front)
 	};
 
 	s->waiter = pool_wait(s->app->pools, &want, &pool_events, s);
+	if (s->dest->log_level > 0) {
+		const char *why = pool_waiter_why(s->waiter);
+		if (why != NULL)
+			session_notice(s, 1, "hawser: %s: %s", s->dest->label, why);
+	}
+}
+
+/* In the words that people search for. */
+void session_tell_connection(struct session *s, const struct transport *t)
+{
+	struct transport_stats stats;
+
+	session_notice(s, 1, "hawser: %s the held connection to %s", s->reused ? "using" : "opened",
+		       s->dest->label);
+	if (s->dest->log_level < 2)
+		return;
+	transport_stats(t, &stats);
+	session_notice(s, 2, "hawser: connected to %s [%s] port %u, remote software version %s",
+		       s->dest->hostname, stats.address, s->dest->port, stats.server);
+	session_notice(s, 2, "hawser: kex: algorithm: %s, cipher: %s", stats.kex, stats.cipher);
+	session_notice(s, 2, "hawser: authenticated as %s %.0f s ago; %u sessions on it",
+		       s->dest->user, stats.age_s, transport_channels(t));
 }
 
 /* --- the stages, in order --- */
@@ -129,8 +151,7 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 	s->waiter = NULL;
 	s->lease = l;
 	s->reused = reused;
-	session_notice(s, 1, "hawser: %s the held connection to %s", reused ? "using" : "opened",
-		       s->dest->label);
+	session_tell_connection(s, pool_lease_transport(l));
 	if (s->dest->nforwards == 0) {
 		run_local_command(s);
 		return;
