@@ -29,17 +29,38 @@ int background_leave(void)
 	return HW_OK;
 }
 
+/* A child in a session of its own. The parent waits for that: if it leads the terminal's session,
+ * its end hangs up whoever is still in there. */
+static int leave_session(void)
+{
+	int told[2];
+	char byte;
+
+	if (pipe2(told, O_CLOEXEC) < 0)
+		return HW_ESYS;
+	pid_t pid = fork();
+	if (pid > 0) {
+		close(told[1]);
+		(void)!read(told[0], &byte, 1);
+		_exit(0);
+	}
+	close(told[0]);
+	if (pid == 0)
+		setsid();
+	close(told[1]);
+	return pid < 0 ? HW_ESYS : HW_OK;
+}
+
 int background_detach(struct streams *st, bool keep_stderr)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null < 0)
 		return HW_ESYS;
-	if (move_away(st) < 0 || background_leave() < 0) {
+	if (move_away(st) < 0 || leave_session() < 0) {
 		close(null);
 		return HW_ESYS;
 	}
-	setsid();
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
 	if (!keep_stderr)

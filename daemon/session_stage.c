@@ -68,7 +68,8 @@ void session_tell_connection(struct session *s, const struct transport *t)
 {
 	struct transport_stats stats;
 
-	session_notice(s, 1, "hawser: %s the held connection to %s", s->reused ? "using" : "opened",
+	session_notice(s, 1, "hawser: %s to %s",
+		       s->reused ? "using the held connection" : "opened a connection",
 		       s->dest->label);
 	if (s->dest->log_level < 2)
 		return;
