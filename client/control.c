@@ -191,6 +191,8 @@ static bool on_message(struct control *c, struct control_conn *k, const struct m
 	if (!k->hello)
 		return m->type == MUX_HELLO && on_hello(c, k, m);
 	switch (m->type) {
+	case MUX_HELLO:
+		return false; /* a second one */
 	case MUX_ALIVE_CHECK:
 		return reply(k, out, mux_put_number(out, MUX_ALIVE, m->number, (uint32_t)getpid()));
 	case MUX_TERMINATE:

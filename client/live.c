@@ -404,7 +404,7 @@ void live_run(struct live *l, struct bytebuf *rest)
 	while (l->end == LIVE_GOING)
 		turn(l);
 	tty_restore();
-	if (l->got_exit && l->control != NULL && l->exit.error == NULL)
+	if (l->got_exit && l->control != NULL && l->exit.error == NULL && l->stop_signo == 0)
 		linger(l);
 	/* Words come behind the output that was still in our pipes. */
 	if (l->got_exit)

@@ -44,7 +44,10 @@ static void pump_close(struct relay *r, int i)
 
 	if (s->pump_remote >= 0)
 		close(s->pump_remote);
-	s->pump_remote = -1;
+	/* A terminal that we have opened again is let go too: in the background we would hold it. */
+	if (s->pump_local > STDERR_FILENO)
+		close(s->pump_local);
+	s->pump_local = s->pump_remote = -1;
 	p->src = p->dst = -1;
 	if (p->buf != NULL)
 		free_secret(p->buf, RELAY_BUFFER + 1); /* passwords are typed into it */
