@@ -14,7 +14,7 @@
 #include "client/peer.h"
 #include "protocol/alloc.h"
 
-#define BACKLOG	   64
+#define BACKLOG	   128
 #define SUFFIX_LEN 16
 /* Read at once from one peer; the rest waits for the next turn. */
 #define READ_MAX 4096

@@ -13,6 +13,7 @@
 #include "client/say.h"
 
 #define ANSWER_MS 2000
+#define RETRY_MS  5
 
 static bool tell(int fd, const uint8_t *out, size_t len)
 {
@@ -40,6 +41,19 @@ static bool hear(int fd, struct mux_reader *r, struct mux_message *m)
 	return false;
 }
 
+/* errno. A full backlog is tried again, for a while. */
+static int connect_to(int fd, const struct sockaddr_un *sun)
+{
+	int64_t deadline = clock_ms() + ANSWER_MS;
+
+	while (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0) {
+		if (errno != EAGAIN || clock_left(deadline) == 0)
+			return errno;
+		clock_pause(RETRY_MS);
+	}
+	return 0;
+}
+
 enum join_result join_master(const char *path, bool session, int *fd)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
@@ -53,10 +67,10 @@ enum join_result join_master(const char *path, bool session, int *fd)
 	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s < 0)
 		return JOIN_NOBODY;
-	if (connect(s, (const struct sockaddr *)&sun, sizeof(sun)) < 0) {
-		bool busy = errno == EAGAIN;
+	int error = connect_to(s, &sun);
+	if (error != 0) {
 		close(s);
-		return busy ? JOIN_FOREIGN : JOIN_NOBODY;
+		return error == EAGAIN ? JOIN_FOREIGN : JOIN_NOBODY;
 	}
 	if (peer_is_ours(s) && tell(s, out, mux_put_hello(out, session)) &&
 	    hear(s, &reader, &hello) && hello.type == MUX_HELLO && mux_is_ours(&hello)) {

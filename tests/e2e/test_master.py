@@ -142,8 +142,8 @@ def test_path_that_cannot_be(warm):
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", ["INT", "HUP", "TERM", "KILL"])
 def test_ended_by_a_signal(warm, cs, name):
-    """The sessions end with it; the socket goes, but for SIGKILL, after which it is a dead file that
-    nobody minds."""
+    """The sessions end with it; the socket goes, but for SIGKILL, after which it is a dead file
+    that nobody minds."""
     proc = master(warm, cs)
     one = session(warm, cs)
     proc.send_signal(getattr(signal, "SIG" + name))
@@ -250,7 +250,14 @@ def hello(cs):
     """A peer of the socket that has said HELLO."""
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     s.settimeout(20)
-    s.connect(str(cs))
+
+    def connected():
+        try:
+            s.connect(str(cs))
+        except BlockingIOError:
+            return False
+        return True
+    wait_for(connected, "a place in the backlog")
     s.sendall(struct.pack(">III", 8, 1, 4))
     return s
 
