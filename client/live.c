@@ -274,7 +274,9 @@ static void handle_control(struct live *l, bool ours, bool joined)
 		    (l->control->stopped && l->control->sessions == 0 && l->opt->no_session))
 			live_cancel(l);
 	} else if (joined && recv(l->joined, &byte, 1, MSG_DONTWAIT) == 0) {
-		live_cancel(l); /* sessions end with their master */
+		/* Sessions end with their master. */
+		say_verbose(1, "the master at %s has ended", l->opt->control);
+		live_cancel(l);
 	}
 }
 

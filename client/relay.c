@@ -44,7 +44,8 @@ static void pump_close(struct relay *r, int i)
 
 	if (s->pump_remote >= 0)
 		close(s->pump_remote);
-	/* A terminal that we have opened again is let go too: in the background we would hold it. */
+	/* A terminal that we have opened again is let go too: in the background we would hold it.
+	 */
 	if (s->pump_local > STDERR_FILENO)
 		close(s->pump_local);
 	s->pump_local = s->pump_remote = -1;

@@ -28,7 +28,7 @@ def as_caller(box, name, *args, env=None, **popen):
 
 
 def each(box, *args, **popen):
-    """stdout of the same call by both, each twice: what was kept of one must not serve the other."""
+    """stdout of the same call by both, twice: what is kept of one must not serve the other."""
     calls = [(n, as_caller(box, n, *args, **popen)) for n in "abab"]
     assert all(r.status == 0 for _, r in calls), calls
     return [(n, r.text.strip()) for n, r in calls]
