@@ -173,6 +173,7 @@ def test_told_to_end(warm, words):
             seen = proc.stderr.readline()
     proc.send_signal(2)
     assert proc.wait(20) == 255
+    assert b"ended by signal" not in proc.stderr.read()  # it was waited for in vain
 
 
 # ---- where words go ------------------------------------------------------------------------------
