@@ -124,12 +124,13 @@ def test_ansible_become(tools, ansible, way):
     tools.one_login()
 
 
-def test_ansible_failures(tools, ansible):
+def test_ansible_failures(tools):
     """A command that fails is not an unreachable host; one that is has ssh's 255 and its words."""
-    done = tools.attempt("ansible", "all", "-m", "raw", "-a", "exit 7", env=ansible.env)
+    ansible = Ansible(tools, ["h", "gone"])
+    done = tools.attempt("ansible", "h", "-m", "raw", "-a", "exit 7", env=ansible.env)
     assert done.returncode == 2 and "FAILED | rc=7" in done.stdout, done
-    tools.box.host("h", tools.sshd, Port=1)
-    done = tools.attempt("ansible", "all", "-m", "ping", env=ansible.env)
+    tools.box.host("gone", tools.sshd, Port=1)
+    done = tools.attempt("ansible", "gone", "-m", "ping", env=ansible.env)
     assert done.returncode == 4 and "UNREACHABLE!" in done.stdout, done
     assert "Connection refused" in done.stdout
     tools.one_login()

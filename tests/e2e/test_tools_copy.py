@@ -1,8 +1,11 @@
 """scp -S hawser and sftp -S hawser: both ways, both protocols, batches; one login."""
+import os
+import signal
+
 import pytest
 
-from toolbox import make_tree, tree
-from util import pattern, sha_file
+from toolbox import make_large_file, make_tree, tree
+from util import pattern, sha_file, wait_for
 
 pytestmark = pytest.mark.oracle
 OLD = 981173106  # 2001-02-03 04:05:06 UTC
@@ -80,6 +83,21 @@ def test_scp_says_what_failed(tools, mode):
         done = tools.attempt("scp", *mode, "-S", tools.wrapper, *words)
         assert done.returncode in (1, 255) and name in done.stderr, done
         assert "hawser" not in done.stderr
+    tools.one_login()
+
+
+@BOTH
+def test_scp_interrupted(tools, mode):
+    """^C in the middle: status not 0, and nothing goes on on the far side."""
+    make_large_file(tools.dir / "large", 50)
+    proc = tools.start("scp", *mode, "-l", "20000", "-S", tools.wrapper, "large",
+                       f"h:{tools.far}/large")
+    wait_for(lambda: list(tools.far.iterdir()), "the copy's begin")
+    assert len(tools.sshd.workers()) > 2  # two belong to the connection, others to its sessions
+    os.killpg(proc.pid, signal.SIGINT)
+    proc.communicate(timeout=60)
+    assert proc.returncode != 0
+    wait_for(lambda: len(tools.sshd.workers()) <= 2, "the far side's end")
     tools.one_login()
 
 

@@ -1,9 +1,12 @@
 """rsync -e hawser: many small files, a large one, both ways, one login."""
+import os
 import shutil
+import signal
 
 import pytest
 
 from toolbox import make_large_file, make_small_files, make_tree, many, tree
+from util import wait_for
 
 pytestmark = [pytest.mark.oracle,
               pytest.mark.skipif(not shutil.which("rsync"), reason="rsync is not installed")]
@@ -63,4 +66,23 @@ def test_rsync_large_file(tools):
         assert f"Literal data: {megabytes * 10**6:,} bytes" in said
     tools.run("cmp", source / "large", tools.far / "large")
     tools.run("cmp", source / "large", back / "large")
+    tools.one_login()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_rsync_interrupted(tools, sig):
+    """^C or SIGTERM in the middle: rsync's words and status, nothing goes on on the far side, and
+    the transport serves the next call, which finishes the copy."""
+    source = tools.folder("source")
+    make_large_file(source / "large", 50)
+    proc = tools.start("rsync", "-a", "--bwlimit=2000", "-e", tools.shell, f"{source}/",
+                       f"h:{tools.far}/")
+    wait_for(lambda: list(tools.far.iterdir()), "the copy's begin")
+    os.killpg(proc.pid, sig)
+    _, said = proc.communicate(timeout=60)
+    # Code 255 where the client had ended before rsync asked for its status.
+    assert proc.returncode in (20, 255) and b"(code %d)" % proc.returncode in said
+    wait_for(lambda: not tools.sshd.remote_processes("rsync"), "the far rsync's end")
+    rsync(tools, f"{source}/", f"h:{tools.far}/")
+    tools.run("cmp", source / "large", tools.far / "large")
     tools.one_login()

@@ -52,6 +52,14 @@ class Tools:
         assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-2000:])
         return done.stdout
 
+    def start(self, *words):
+        """A tool in the background, as a process group of its own; ended with the box."""
+        proc = subprocess.Popen([str(w) for w in words], env=self.env, cwd=str(self.dir),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, start_new_session=True)
+        self.box.clients.append(proc)
+        return proc
+
     def sh(self, script, **how):
         """run() of a shell script in which $H is hawser -F CONFIG; a pipe fails in any part."""
         return self.run("bash", "-o", "pipefail", "-ec", script,
