@@ -114,6 +114,7 @@ def agent(tools):
 @pytest.fixture
 def newcomer(bare, tools):
     """A second server "c" where keys of the account's home count, and no key is configured."""
+    assert bare.account.temporary, "nothing of a real ~/.ssh is touched"
     server = bare.server(AuthorizedKeysFile=f"{bare.sshd.dir}/authorized_keys .ssh/authorized_keys")
     bare.trust(server)
     bare.host("c", server, IdentityFile=None)
