@@ -98,8 +98,8 @@ def settings(tools, way):
     return {key: value.format(wrapper=tools.wrapper) for key, value in WAYS[way].items()}
 
 
-@pytest.mark.core
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param("pipelining", marks=pytest.mark.core),
+                                 "sftp", "scp", "piped"])
 def test_ansible_playbook(tools, ansible, way):
     """ping, copy, template, fetch, with and without pipelining; one login."""
     text = "a local file,\nwith two lines\n" * 3000
