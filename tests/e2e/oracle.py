@@ -264,6 +264,13 @@ class World:
         box.host("wrongkey", box.sshd, IdentityFile=other, IdentitiesOnly="yes", **plain)
         box.host("rc", box.sshd, RemoteCommand="echo remote-command")
 
+    def server(self, name, **options):
+        """Another server, known as host `name`, its port as @name@."""
+        made = self.box.server(KexAlgorithms="curve25519-sha256", HostKeys=("ed25519",), **options)
+        self.box.trust(made, ["ed25519"])
+        self.box.host(name, made)
+        self.names[name] = made.port
+
     def fill(self, text, names):
         if not isinstance(text, (str, bytes)):
             return text
@@ -315,14 +322,21 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(folder, keys, account, request):
-    """One server and a held transport for all cases of a file."""
+    """One server and a held transport for all cases of a file; a file's more_servers(world) may
+    start others."""
     box = daemon.Box(folder / "world", keys, account)
-    made = World(box)
-    made.start([item.callspec.params["c"] for item in request.session.items
-                if item.getparent(pytest.Module) is request.node])
-    yield made
-    made.close()
-    wrong = box.close()
+    made = None
+    try:
+        made = World(box)
+        getattr(request.module, "more_servers", lambda world: None)(made)
+        made.start([item.callspec.params["c"] for item in request.session.items
+                    if item.getparent(pytest.Module) is request.node
+                    and "world" in item.fixturenames])
+        yield made
+    finally:
+        if made:
+            made.close()
+        wrong = box.close()
     assert not wrong, "\n".join(wrong)
 
 
