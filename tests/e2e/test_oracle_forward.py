@@ -296,8 +296,9 @@ OTHERS = [
     case("key from the agent", shell=AGENT % '"$@" -oIdentityFile=none h "echo in"'),
     case("IdentityAgent=none", shell=AGENT % '"$@" -oIdentityAgent=none wrongkey "echo in"',
          status=0, says=("Permission denied",)),
-    case("AddKeysToAgent", shell='eval "$(ssh-agent)" >/dev/null; "$@" -oAddKeysToAgent=yes h '
-         '"echo in"; ssh-add -l | cut -d" " -f1,2; kill $SSH_AGENT_PID', prints="SHA256:",
+    # It is a login that adds keys: one of its own.
+    case("AddKeysToAgent", shell='eval "$(ssh-agent)" >/dev/null; "$@" -oAddKeysToAgent=yes '
+         '-oTCPKeepAlive=no h "echo in"; ssh-add -l | cut -d" " -f1,2; kill $SSH_AGENT_PID', prints="SHA256:",
          **LATER),
     case("LocalCommand", "-oPermitLocalCommand=yes", "-oLocalCommand=echo local", "h",
          "sleep 0.1; echo remote", prints="local\nremote", **LATER),
