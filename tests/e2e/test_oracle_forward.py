@@ -298,8 +298,8 @@ OTHERS = [
          status=0, says=("Permission denied",)),
     # It is a login that adds keys: one of its own.
     case("AddKeysToAgent", shell='eval "$(ssh-agent)" >/dev/null; "$@" -oAddKeysToAgent=yes '
-         '-oTCPKeepAlive=no h "echo in"; ssh-add -l | cut -d" " -f1,2; kill $SSH_AGENT_PID', prints="SHA256:",
-         **LATER),
+         '-oTCPKeepAlive=no h "echo in"; ssh-add -l | cut -d" " -f1,2; kill $SSH_AGENT_PID',
+         prints="SHA256:", **LATER),
     case("LocalCommand", "-oPermitLocalCommand=yes", "-oLocalCommand=echo local", "h",
          "sleep 0.1; echo remote", prints="local\nremote", **LATER),
     case("LocalCommand's tokens", "-oPermitLocalCommand=yes", "-oLocalCommand=echo %n %h %p %r",
