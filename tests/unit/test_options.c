@@ -157,7 +157,7 @@ static void test_handed_over(void **state)
 		const char *argv[8], *phrase;
 	} lines[] = {
 		{{"-L", "1:h:2", "h"}, "option -L"},
-		{{"-NL1:h:2", "h"}, "option -N"},
+		{{"-NL1:h:2", "h"}, "option -L"},
 		{{"-D", "1", "h"}, "option -D"},
 		{{"-R1:h:2", "h"}, "option -R"},
 		{{"-w", "0", "h"}, "option -w"},
