@@ -119,7 +119,6 @@ static void refuse_direct(struct channel *c)
 static void start_direct(struct channel *c)
 {
 	c->sent = true;
-	c->t->started = true;
 	channel_flow_start(c);
 	c->state = CHANNEL_RUNNING;
 	c->events->running(c->ctx, false);

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/proxy_env.h"
 #include "daemon/spawn.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
@@ -386,37 +387,13 @@ static void on_timer(uv_timer_t *timer)
 
 /* --- how it begins --- */
 
-/* bash takes a socket as stdin for the sign of a remote shell's daemon and reads ~/.bashrc, unless
- * it is below another shell; ssh hands it pipes. The vector's strings are borrowed. */
-static char **environment(const struct origin *o)
-{
-	static char *const none[] = {NULL};
-	char *const *env = o != NULL ? o->env : none;
-	char **copy = xcalloc(strv_len(env) + 2, sizeof(*copy));
-	bool found = false;
-	size_t n = 0;
-
-	for (; *env != NULL; env++) {
-		copy[n] = *env;
-		if (strncmp(*env, "SHLVL=", 6) == 0) {
-			found = true;
-			if (strtol(*env + 6, NULL, 10) < 1)
-				copy[n] = "SHLVL=1";
-		}
-		n++;
-	}
-	if (!found)
-		copy[n++] = "SHLVL=1";
-	return copy;
-}
-
 /* On a worker. */
 static void run_spawn(void *ctx)
 {
 	struct proxy *p = ctx;
 	const char *shell = p->origin != NULL ? origin_getenv(p->origin, "SHELL") : NULL;
 	char *command = xasprintf("exec %s", p->dest->proxy_command);
-	char **env = environment(p->origin);
+	char *way, **env = proxy_env_make(p->dest, p->origin, &way);
 	char *argv[] = {(char *)(uintptr_t)shell, "-c", command, NULL};
 	struct spawn_want want = {.argv = argv,
 				  .env = env,
@@ -428,6 +405,7 @@ static void run_spawn(void *ctx)
 	want.file = argv[0];
 	p->error = spawn_process(&want, &p->pid);
 	free(env);
+	free(way);
 	free(command);
 	if (p->error != 0) {
 		p->pid = 0;

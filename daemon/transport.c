@@ -245,11 +245,12 @@ static void on_gather(uv_timer_t *timer)
 }
 
 /* sshd's Nagle waits for our delayed ACK: 40 ms on a fresh connection, until sshd switches it off
- * as the first session starts, and uploads through a jump at a fifth of their speed. The option is
- * not sticky, so it is set at every event, but only where it helps. */
+ * as the first session starts (never where there are tunnels only), and uploads through a jump at a
+ * fifth of their speed. The option is not sticky, so it is set at every event, but only where it
+ * helps. */
 static bool wants_quick_ack(const struct transport *t)
 {
-	return !t->started || (transport_busy_bulk(t) && !receiving_bulk(t));
+	return !receiving_bulk(t) && (!t->started || transport_busy_bulk(t));
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events)

@@ -20,7 +20,7 @@ LAYERS = [
     (1, "loop", ["watch", "worker", "defer", "spawn", "activation", "claim"]),
     (2, "resolve", ["resolve*"]),
     (2, "login", ["login*", "handshake*", "trust*", "auth*", "agent*", "identity*"]),
-    (2, "dial", ["dial*", "proxy"]),
+    (2, "dial", ["dial*", "proxy*"]),
     (2, "pump", ["pump*"]),
     (3, "transport", ["transport*", "channel*"]),
     (4, "bridge", ["bridge"]),
