@@ -13,6 +13,7 @@
 
 #include "daemon/destination_proxy.h"
 #include "daemon/destination_values.h"
+#include "daemon/expand.h"
 #include "daemon/resolve_jump.h"
 #include "daemon/resolve_run.h"
 #include "protocol/alloc.h"
@@ -21,6 +22,7 @@
 #define ANSWER_TIMEOUT_MS   30000u /* a command of Match exec may take its time */
 #define DEFAULTS_TIMEOUT_MS 10000u
 #define LOG_LEVEL_LINE	    "loglevel "
+#define DEPTH_VARIABLE	    "HAWSER_DEPTH"
 #define JUMPS_MAX	    16u /* hosts on the way to one */
 
 extern char **environ;
@@ -168,6 +170,33 @@ void resolve_ssh_prepare(struct resolve_ssh *s)
 	free(file);
 }
 
+unsigned resolve_depth(char *const *env)
+{
+	const char *value = expand_getenv(env, DEPTH_VARIABLE, strlen(DEPTH_VARIABLE));
+	unsigned long depth = value != NULL ? strtoul(value, NULL, 10) : 0;
+
+	return depth > RESOLVE_DEPTH_MAX ? RESOLVE_DEPTH_MAX + 1 : (unsigned)depth;
+}
+
+/* The client's, one deeper. The strings are borrowed, but for *depth. */
+static char **child_environment(char *const *env, char **depth)
+{
+	static char *const none[] = {NULL};
+	char **copy;
+	size_t n = 0;
+
+	if (env == NULL)
+		env = none;
+	*depth = xasprintf(DEPTH_VARIABLE "=%u", resolve_depth(env) + 1);
+	copy = xcalloc(strv_len(env) + 2, sizeof(*copy));
+	for (; *env != NULL; env++) {
+		if (strncmp(*env, DEPTH_VARIABLE "=", sizeof(DEPTH_VARIABLE)) != 0)
+			copy[n++] = *env;
+	}
+	copy[n] = *depth;
+	return copy;
+}
+
 /* One run. -G comes first, so that nothing in args can make ssh connect; what must win over args
  * comes last: the log goes to the pipe even where the user named a file (-E). */
 static int run(const struct question *w, char *const *last, struct resolve_output *o)
@@ -175,7 +204,7 @@ static int run(const struct question *w, char *const *last, struct resolve_outpu
 	size_t nargs = strv_len(w->q->args), nlast = strv_len((char *const *)last), n = 0;
 	char **argv = xcalloc(nargs + nlast + 8, sizeof(*argv));
 	const char *cwd = w->q->client.cwd != NULL ? w->q->client.cwd : "/";
-	static char *const empty[] = {NULL};
+	char *depth, **env = child_environment(w->q->client.env, &depth);
 	int r;
 
 	argv[n++] = "ssh";
@@ -190,9 +219,10 @@ static int run(const struct question *w, char *const *last, struct resolve_outpu
 	argv[n++] = (char *)(uintptr_t)w->q->host;
 	if (w->needs_command)
 		argv[n++] = "true";
-	r = resolve_run(w->file, argv, w->q->client.env != NULL ? w->q->client.env : empty, cwd,
-			w->cancel_fd, ANSWER_TIMEOUT_MS, o);
+	r = resolve_run(w->file, argv, env, cwd, w->cancel_fd, ANSWER_TIMEOUT_MS, o);
 	free(argv);
+	free(env);
+	free(depth);
 	return r;
 }
 
@@ -481,10 +511,15 @@ void resolve_ask(struct resolve_ssh *s, const struct resolve_query *q, int cance
 	char *file = program_file(s);
 	struct question w = {.file = file, .q = q, .cancel_fd = cancel_fd};
 
-	if (file != NULL) {
+	memset(a, 0, sizeof(*a));
+	if (resolve_depth(q->client.env) > RESOLVE_DEPTH_MAX) {
+		cause_set(&a->why, CAUSE_CONFIG,
+			  "%s: a command of Match exec leads to itself: it runs hawser, %u deep",
+			  q->host, RESOLVE_DEPTH_MAX);
+		cause_hint(&a->why, "narrow that Match down by host, or originalhost, before exec");
+	} else if (file != NULL) {
 		ask(s, &w, a);
 	} else {
-		memset(a, 0, sizeof(*a));
 		cause_set(&a->why, CAUSE_CONFIG,
 			  "No OpenSSH client (%s) was found to read the configuration for %s",
 			  s->name, q->host);

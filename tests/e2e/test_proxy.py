@@ -268,17 +268,30 @@ def test_hawser_as_its_own_proxy(relay, name):
     assert (gate.logins(), relay.sshd.logins()) == (1, 6)
 
 
+def with_match_exec(box, match, command):
+    """The box's configuration with a Match exec in front; without it as ssh_config.plain."""
+    text = box.config.read_text()
+    (box.dir / "ssh_config.plain").write_text(text)
+    box.config.write_text(f'Match {match} exec "{command}"\n\tHostName 127.0.0.1\n'
+                          + text.replace("Host h\n", "Host m*\n"))
+
+
 def test_hawser_in_match_exec(relay):
-    """Match exec with a call of hawser: resolved while another resolution waits for it."""
-    text = relay.config.read_text()
-    words = f"{HAWSER} -F {relay.config}.plain h true"
-    (relay.dir / "ssh_config.plain").write_text(text)
-    relay.config.write_text(text + f'Match originalhost m* exec "{words}"\n\tHostName 127.0.0.1\n'
-                            + text.replace("Host h", "Host m*", 1))
-    procs = [relay.popen(f"m{i}", f"echo {i}") for i in range(20)]
+    """Match exec with a call of hawser, in more resolutions than may run at once: what they wait
+    for does not wait for them."""
+    with_match_exec(relay, "originalhost m*",
+                    f"{HAWSER} -F {relay.dir}/ssh_config.plain -o SetEnv=HW_N=%n h true")
+    procs = [relay.popen(f"m{i}", f"echo {i}") for i in range(40)]
     for i, proc in enumerate(procs):
-        out, err = proc.communicate(timeout=60 * SLOW)
+        out, err = proc.communicate(timeout=25 * SLOW)
         assert (proc.returncode, out) == (0, b"%d\n" % i), err
+
+
+def test_match_exec_that_leads_to_itself(relay):
+    """hawser in a Match exec that is met again by that call: ended, in words."""
+    with_match_exec(relay, "host m*", f"{HAWSER} -F {relay.config} m1 true 2>>{relay.dir}/words")
+    relay.run("m1", "true", timeout=25)
+    assert "Match exec leads to itself" in read_text(relay.dir / "words")
 
 
 def test_command_that_leads_to_itself(relay):
