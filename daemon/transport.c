@@ -181,7 +181,7 @@ static void update_mask(struct transport *t)
 {
 	int mask = UV_READABLE;
 
-	if (receiving_bulk(t) && t->terminals == 0) {
+	if (t->tcp && receiving_bulk(t) && t->terminals == 0) {
 		set_low_water(t, GATHER_BYTES);
 		if (!uv_is_active((uv_handle_t *)&t->gather))
 			uv_timer_start(&t->gather, on_gather, GATHER_MS, 0);

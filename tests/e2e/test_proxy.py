@@ -1,16 +1,20 @@
 """ProxyCommand and ProxyUseFdpass: what it is run with, how it ends, and hawser behind hawser."""
+import ctypes
 import os
 import re
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
 
-from daemon import BIN, HAWSER
+from daemon import HAWSER
 from util import (SLOW, alive, children, environ_of, free_port, kill, pattern, read_text, sha,
                   wait_for)
 
 oracle = pytest.mark.oracle
+PIDFD_GETFD = 438
 
 RELAY = """
 import os, select, socket, sys
@@ -307,7 +311,6 @@ def test_command_that_leads_to_itself(relay):
 # ---- other words of the way --------------------------------------------------------------------
 def test_bound_addresses(warm):
     """-b with a name, -B with an interface; ssh's own words where it cannot be."""
-    assert BIN.exists()
     assert warm.ok("-b", "localhost", "h", "echo $SSH_CLIENT").startswith("127.0.0.1 ")
     assert warm.ok("-B", "lo", "h", "echo $SSH_CLIENT").startswith("127.0.0.1 ")
     assert warm.ok("-b", "127.0.0.9", "h", "echo $SSH_CLIENT").startswith("127.0.0.9 ")
@@ -324,3 +327,50 @@ def test_connection_attempts(cold):
     result = cold.run("-p", str(port), "-o", "ConnectionAttempts=2", "h", "true")
     assert result.status == 255 and "refused" in result.err
     assert 1 <= time.monotonic() - begin < 4 * SLOW
+
+
+@pytest.mark.parametrize("words, keepalive, tos", [
+    (("-o", "IPQoS=af41 cs1"), 1, 0x20),  # no terminal is on the connection
+    (("-o", "TCPKeepAlive=no", "-o", "IPQoS=af41 ef"), 0, 0xb8)])
+def test_socket_options(box, words, keepalive, tos):
+    """TCPKeepAlive and IPQoS are on the socket to the server."""
+    box.ok(*words, "h", "true")
+    pid = box.daemon_pid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    held = os.pidfd_open(pid)
+    found = []
+    for number, target in box.daemon_fds().items():
+        if not target.startswith("socket:"):
+            continue
+        with socket.socket(fileno=libc.syscall(PIDFD_GETFD, held, number, 0)) as s:
+            if s.family == socket.AF_INET and s.getpeername()[1] == box.sshd.port:
+                found.append((s.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                              s.getsockopt(socket.IPPROTO_IP, socket.IP_TOS)))
+    os.close(held)
+    assert found and set(found) == {(keepalive, tos)}
+
+
+def test_address_family(warm):
+    """-6 where there is only 127.0.0.1: no connection; -4 with a name that has both."""
+    result = warm.run("-6", "-o", "HostName=127.0.0.1", "h", "true")
+    assert result.status == 255 and "127.0.0.1" in result.err, result
+    assert warm.ok("-4", "-o", "HostName=localhost", "-o", "HostKeyAlias=gate", "-o",
+                   "StrictHostKeyChecking=accept-new", "h", "echo $SSH_CLIENT").startswith("127.")
+
+
+def test_canonicalized_name(bare):
+    """CanonicalizeHostname: as ssh -G has it, with the options of the name that it finds. In a
+    mount namespace with names of its own."""
+    bare.sshd = bare.server()
+    hosts = bare.dir / "hosts"
+    hosts.write_text("127.0.0.1 localhost web.corp.test. web.corp.test\n")
+    bare.host("web.corp.test", bare.sshd, HostName=None, SetEnv="HW_FROM=canonical",
+              StrictHostKeyChecking="accept-new")
+    bare.host("*", bare.sshd, HostName=None, CanonicalizeHostname="yes",
+              CanonicalDomains="corp.test", StrictHostKeyChecking="accept-new")
+    words = " ".join(bare.command("web", "'echo $HW_FROM'"))
+    done = subprocess.run(["unshare", "-m", "sh", "-c",
+                           f"mount --bind {hosts} /etc/hosts && exec {words}"],
+                          env=bare.env, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "canonical\n", done
+    assert f"@web.corp.test:{bare.sshd.port}" in bare.ctl("list").out.decode()
