@@ -326,6 +326,7 @@ int app_run(const struct config *config, const struct activation *activation, in
 
 	app.config = *config;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* ignored, it would take the status of children */
 	app_hold_signals(SIG_BLOCK);
 	app_raise_nofile();
 	if (listen_fd < 0) {

@@ -248,6 +248,14 @@ def test_stop_of_the_daemon_ends_it(relay):
     wait_for(lambda: not alive(pid), "its end")
 
 
+def test_daemon_started_with_sigchld_ignored(cold):
+    """Ignored, the kernel would reap the daemon's children, and their status be lost."""
+    proxied(cold, "sh -c 'exit 7'")
+    result = cold.run("p", "true",
+                      preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert result.status == 255 and "exit status 7" in result.err, result
+
+
 # ---- hawser behind hawser ---------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["hawser", "ssh"])
 def test_hawser_as_its_own_proxy(relay, name):
