@@ -37,7 +37,7 @@ static const struct option_rule {
 	{'y', false, HAND_OVER},      {'A', false, HAND_OVER},	{'B', true, TO_SSH_G},
 	{'C', false, TO_SSH_G},	      {'D', true, HAND_OVER},	{'E', true, LOG_FILE},
 	{'F', true, TO_SSH_G},	      {'G', false, HAND_OVER},	{'I', true, HAND_OVER},
-	{'J', true, HAND_OVER},	      {'K', false, HAND_OVER},	{'L', true, HAND_OVER},
+	{'J', true, TO_SSH_G},	      {'K', false, HAND_OVER},	{'L', true, HAND_OVER},
 	{'M', false, HAND_OVER},      {'N', false, TO_SSH_G},	{'O', true, HAND_OVER},
 	{'P', false, HAND_OVER_STOP}, /* without a value before OpenSSH 9.4, with one since */
 	{'Q', true, HAND_OVER},	      {'R', true, HAND_OVER},	{'S', true, SOCKET_PATH},

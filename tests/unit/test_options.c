@@ -170,7 +170,6 @@ static void test_handed_over(void **state)
 		{{"-O", "check", "h"}, "option -O"},
 		{{"-M", "h"}, "option -M"},
 		{{"-f", "h", "c"}, "option -f"},
-		{{"-J", "j", "h"}, "option -J"},
 		{{"-S", "/p", "h"}, "option -S"},
 		{{"-X", "h"}, "option -X"},
 		{{"-Y", "h"}, "option -Y"},
