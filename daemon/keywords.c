@@ -9,7 +9,7 @@
 /* Sorted by name (a test sees to it). Rows in the order: name, class, rule, value, title. Debian's
  * GSSAPI key exchange patch, and what OpenSSH up to 10.3 added since 9.2, are included. */
 const struct keyword keywords_table[] = {
-	{"addkeystoagent", KEYWORD_SESSION, RULE_IF_ON, NULL, "AddKeysToAgent"},
+	{"addkeystoagent", KEYWORD_SESSION, RULE_DONE, NULL, "AddKeysToAgent"},
 	{"addressfamily", KEYWORD_KEY, RULE_DONE, NULL, "AddressFamily"},
 	{"batchmode", KEYWORD_SESSION, RULE_DONE, NULL, "BatchMode"},
 	{"bindaddress", KEYWORD_KEY, RULE_IF_NAME, NULL, "BindAddress"},
@@ -21,7 +21,7 @@ const struct keyword keywords_table[] = {
 	{"canonicalizepermittedcnames", KEYWORD_NONE, RULE_DONE, NULL,
 	 "CanonicalizePermittedCNAMEs"},
 	{"casignaturealgorithms", KEYWORD_KEY, RULE_HARMLESS, NULL, "CASignatureAlgorithms"},
-	{"certificatefile", KEYWORD_KEY, RULE_IF_SET, NULL, "CertificateFile"},
+	{"certificatefile", KEYWORD_KEY, RULE_DONE, NULL, "CertificateFile"},
 	{"channeltimeout", KEYWORD_SESSION, RULE_IF_SET, NULL, "ChannelTimeout"},
 	{"checkhostip", KEYWORD_KEY, RULE_DONE, NULL, "CheckHostIP"},
 	{"ciphers", KEYWORD_KEY, RULE_ALGORITHMS, NULL, "Ciphers"},

@@ -443,6 +443,8 @@ static void destroy(struct login *l)
 {
 	close_session(l);
 	knownhosts_finish(&l->known);
+	keyblob_finish(&l->binding.host_key);
+	keyblob_finish(&l->binding.signature);
 	login_answers_free(l->answers);
 	free(l->reason);
 	free(l->result.banner);

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include "daemon/agent.h"
 #include "daemon/knownhosts.h"
 #include "daemon/login.h"
 
@@ -36,8 +37,9 @@ struct login {
 	uint64_t deadline_ms; /* CLOCK_MONOTONIC; moved by the time that a person thinks */
 	struct login_result result;
 	enum login_trust trust;
-	struct knownhosts known; /* the lines that match this host */
-	const char *phase;	 /* "key exchange" ..., for texts */
+	struct knownhosts known;      /* the lines that match this host */
+	struct agent_binding binding; /* what was seen of it; else empty */
+	const char *phase;	      /* "key exchange" ..., for texts */
 
 	atomic_bool cancelled;
 

@@ -16,7 +16,8 @@ ROOMS = {"protocol": {"protocol"}, "client": {"client", "protocol"},
 # Layers of daemon/, lowest first: (layer, group, names of its files without suffix).
 LAYERS = [
     (1, "values", ["cause", "destination*", "digest", "expand", "pattern", "keywords",
-                   "algorithms", "config", "knownhosts*", "keyblob"]),
+                   "algorithms", "config", "knownhosts*", "keyblob",
+                   "sshwire"]),
     (1, "loop", ["watch", "worker", "defer", "activation", "claim"]),
     (2, "resolve", ["resolve*"]),
     (2, "login", ["login*", "handshake*", "trust*", "auth*", "agent*", "identity*"]),

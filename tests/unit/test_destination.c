@@ -355,9 +355,6 @@ static void test_fallback(void **state)
 		{"-oKnownHostsCommand=/k", "KnownHostsCommand"},
 		{"-oRevokedHostKeys=/k", "RevokedHostKeys"},
 		{"-oVerifyHostKeyDNS=yes", "VerifyHostKeyDNS"},
-		{"-oAddKeysToAgent=yes", "AddKeysToAgent"},
-		{"-oAddKeysToAgent=10m", "AddKeysToAgent"},
-		{"-oCertificateFile=/c", "CertificateFile"},
 		{"-oPermitLocalCommand=yes -oLocalCommand=x", "LocalCommand"},
 		{"-oPreferredAuthentications=hostbased", "authentication method"},
 		{"-oPubkeyAuthentication=no -oPasswordAuthentication=no "
@@ -370,7 +367,7 @@ static void test_fallback(void **state)
 		"-oPermitLocalCommand=yes",
 		"-oProxyJump=none",
 		"-oProxyCommand=none",
-		"-oCertificateFile=none",
+		"-oCertificateFile=/c -oAddKeysToAgent=10m",
 		"-M -S /tmp/x -oControlPersist=60s",
 		"-oUpdateHostKeys=no",
 		"-oRemoteCommand=x",
