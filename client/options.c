@@ -18,6 +18,7 @@ enum treatment {
 	QUIET,
 	VERBOSE,
 	CONFIG_LINE, /* -o */
+	STDIO,	     /* -W, which ssh -G does not print */
 };
 
 static const struct option_rule {
@@ -37,11 +38,11 @@ static const struct option_rule {
 	{'C', false, TO_SSH_G},	      {'D', true, HAND_OVER},	{'E', true, LOG_FILE},
 	{'F', true, TO_SSH_G},	      {'G', false, HAND_OVER},	{'I', true, HAND_OVER},
 	{'J', true, HAND_OVER},	      {'K', false, HAND_OVER},	{'L', true, HAND_OVER},
-	{'M', false, HAND_OVER},      {'N', false, HAND_OVER},	{'O', true, HAND_OVER},
+	{'M', false, HAND_OVER},      {'N', false, TO_SSH_G},	{'O', true, HAND_OVER},
 	{'P', false, HAND_OVER_STOP}, /* without a value before OpenSSH 9.4, with one since */
 	{'Q', true, HAND_OVER},	      {'R', true, HAND_OVER},	{'S', true, SOCKET_PATH},
 	{'T', false, TO_SSH_G},	      {'V', false, HAND_OVER},	{'w', true, HAND_OVER},
-	{'W', true, HAND_OVER},	      {'X', false, HAND_OVER},	{'Y', false, HAND_OVER},
+	{'W', true, STDIO},	      {'X', false, HAND_OVER},	{'Y', false, HAND_OVER},
 };
 
 static const struct option_rule *find_rule(char letter)
@@ -110,6 +111,9 @@ static bool apply(struct options *o, const struct option_rule *rule, char *value
 	case VERBOSE:
 		o->level = o->level < 0 ? 1 : o->level + 1;
 		o->loglevel_set = true;
+		break;
+	case STDIO:
+		o->stdio = value;
 		break;
 	case CONFIG_LINE:
 		note_config_line(o, value);

@@ -14,6 +14,7 @@ struct options {
 	char *command; /* joined with single spaces; NULL = none (an empty one is none, as in ssh)
 			*/
 	size_t command_len;
+	char *stdio;	   /* -W, borrowed from argv; NULL = none */
 	char *log_file;	   /* -E, borrowed from argv; NULL = stderr */
 	bool stdin_null;   /* -n */
 	int level;	   /* -1 with -q or LogLevel QUIET, else the number of -v */

@@ -8,8 +8,6 @@
 #include "protocol/log.h"
 
 #define WRITE_CHUNK (64 * 1024)
-/* sshd frees a closed session's place a moment after it has seen the CLOSE. */
-#define SETTLE_MS 500
 /* A channel that has moved this much is a copy, not a command's few lines. */
 #define BULK_BYTES (1024 * 1024)
 
@@ -20,6 +18,10 @@ static int on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t le
 
 	(void)session;
 	(void)ssh;
+	if (c->role == ROLE_INCOMING && !c->claimed && !c->released) {
+		c->paused = true; /* until its owner is ready for it */
+		return 0;
+	}
 	if (!c->claimed || c->released)
 		return (int)len; /* nobody wants it */
 	if (c->paused && !c->growing)
@@ -47,6 +49,15 @@ static void on_close(ssh_session session, ssh_channel ssh, void *userdata)
 	(void)session;
 	(void)ssh;
 	c->remote_closed = true;
+}
+
+static void on_eof(ssh_session session, ssh_channel ssh, void *userdata)
+{
+	struct channel *c = userdata;
+
+	(void)session;
+	(void)ssh;
+	c->remote_eof = true;
 }
 
 static void on_exit_status(ssh_session session, ssh_channel ssh, int status, void *userdata)
@@ -81,15 +92,16 @@ static void append(struct transport *t, struct channel *c)
 	*link = c;
 }
 
-struct channel *channel_open(struct transport *t, char *const *env)
+static struct channel *create(struct transport *t, enum channel_role role, ssh_channel ssh)
 {
 	struct channel *c = xcalloc(1, sizeof(*c));
 
 	c->t = t;
-	c->env = strv_dup(env);
-	c->ssh = ssh_channel_new(t->session);
+	c->role = role;
+	c->ssh = ssh;
 	c->callbacks.userdata = c;
 	c->callbacks.channel_data_function = on_data;
+	c->callbacks.channel_eof_function = on_eof;
 	c->callbacks.channel_close_function = on_close;
 	c->callbacks.channel_exit_status_function = on_exit_status;
 	c->callbacks.channel_exit_signal_function = on_exit_signal;
@@ -99,24 +111,76 @@ struct channel *channel_open(struct transport *t, char *const *env)
 	return c;
 }
 
+struct channel *channel_open(struct transport *t, char *const *env)
+{
+	struct channel *c = create(t, ROLE_SESSION, ssh_channel_new(t->session));
+
+	c->env = strv_dup(env);
+	return c;
+}
+
+static char *dup_or_null(const char *text)
+{
+	return text != NULL ? xstrdup(text) : NULL;
+}
+
+struct channel *channel_open_direct(struct transport *t, const struct channel_target *target,
+				    const struct channel_events *events, void *ctx)
+{
+	struct channel *c = create(t, ROLE_DIRECT, ssh_channel_new(t->session));
+
+	c->target_path = dup_or_null(target->path);
+	c->target_host = dup_or_null(target->host);
+	c->target_port = target->port;
+	c->origin_host = dup_or_null(target->origin);
+	c->origin_port = target->origin_port;
+	c->claimed = true;
+	c->events = events;
+	c->ctx = ctx;
+	return c;
+}
+
+struct channel *channel_incoming(struct transport *t, ssh_channel ssh,
+				 struct transport_acceptor *acceptor)
+{
+	struct channel *c = create(t, ROLE_INCOMING, ssh);
+
+	c->state = CHANNEL_RUNNING;
+	c->acceptor = acceptor;
+	ssh_add_channel_callbacks(c->ssh, &c->callbacks);
+	return c;
+}
+
+void channel_adopt(struct channel *c, const struct channel_events *events, void *ctx)
+{
+	c->claimed = true;
+	c->events = events;
+	c->ctx = ctx;
+	c->want_drain = c->paused;
+	if (c->t != NULL)
+		transport_touch(c->t);
+}
+
 void channel_destroy(struct channel *c)
 {
 	strv_free(c->env);
+	free(c->target_path);
+	free(c->target_host);
+	free(c->origin_host);
 	free(c);
 }
 
-/* The libssh side is given back; the record waits for its release. */
-static void drop_ssh(struct channel *c)
+void channel_drop_ssh(struct channel *c)
 {
 	ssh_remove_channel_callbacks(c->ssh, &c->callbacks);
 	ssh_channel_free(c->ssh);
 	c->ssh = NULL;
 	c->state = CHANNEL_DEAD;
-	if (!c->claimed)
+	if (!c->claimed && c->role == ROLE_SESSION)
 		c->released = true;
 }
 
-static void end(struct channel *c, enum channel_end_kind kind, const struct cause *why)
+void channel_end(struct channel *c, enum channel_end_kind kind, const struct cause *why)
 {
 	struct channel_end e = {.kind = kind, .sent = c->sent};
 
@@ -137,6 +201,10 @@ void channel_lost(struct channel *c, const struct cause *why)
 
 	c->ssh = NULL; /* ssh_free() of the session takes it along */
 	c->state = CHANNEL_DEAD;
+	if (c->role == ROLE_INCOMING && !c->claimed && c->acceptor == NULL && !c->released) {
+		c->t = NULL; /* its owner has not made up his mind, and will release it */
+		return;
+	}
 	if (!c->claimed || c->released) {
 		channel_destroy(c);
 		return;
@@ -145,9 +213,9 @@ void channel_lost(struct channel *c, const struct cause *why)
 	/* The server's last words on this channel came just before: its end is known. What waits
 	 * in libssh cannot be read any more, so without it the end is another. */
 	if (c->remote_closed && running && channel_drained(c))
-		end(c, CHANNEL_ENDED, NULL);
+		channel_end(c, CHANNEL_ENDED, NULL);
 	else
-		end(c, CHANNEL_LOST, why);
+		channel_end(c, CHANNEL_LOST, why);
 }
 
 void channel_release(struct channel *c)
@@ -162,268 +230,6 @@ void channel_release(struct channel *c)
 	if (c->state != CHANNEL_DEAD && c->state != CHANNEL_OPENING)
 		c->state = CHANNEL_CLOSING;
 	transport_touch(c->t);
-}
-
-/* NAME=VALUE of c->env[c->env_done], asked for. */
-static int request_env(struct channel *c)
-{
-	char *name = c->env[c->env_done];
-	char *equals = strchr(name, '=');
-	int rc;
-
-	if (equals == NULL)
-		return SSH_ERROR;
-	*equals = '\0';
-	rc = ssh_channel_request_env(c->ssh, name, equals + 1);
-	*equals = '=';
-	return rc;
-}
-
-static int request_start(struct channel *c)
-{
-	switch (c->request->kind) {
-	case CHANNEL_SHELL:
-		return ssh_channel_request_shell(c->ssh);
-	case CHANNEL_EXEC:
-		return ssh_channel_request_exec(c->ssh, c->request->command);
-	case CHANNEL_SUBSYSTEM:
-		return ssh_channel_request_subsystem(c->ssh, c->request->command);
-	}
-	return SSH_ERROR;
-}
-
-static void refuse_open(struct channel *c)
-{
-	struct transport *t = c->t;
-	struct cause why;
-	bool alone;
-
-	/* Answers come in the order of the opens: what is confirmed now is what sshd had open. */
-	t->refused = true;
-	t->refused_at = transport_confirmed(t);
-	t->refused_settling = uv_now(t->env->loop) - t->last_close_ms < SETTLE_MS;
-	log_info("%s transport %u: channel refused beside %u others: %s", t->dest->label, t->id,
-		 t->refused_at, ssh_get_error(t->session));
-	cause_set(&why, CAUSE_SESSION_LIMIT, "%s refused to open a session: %s", t->dest->label,
-		  ssh_get_error(t->session));
-	cause_hint(&why, "the server's MaxSessions (sshd_config) forbids it");
-	drop_ssh(c);
-	/* Alone, and none closed just before: no waiting helps. */
-	alone = t->refused_at == 0 && !t->refused_settling;
-	end(c, alone ? CHANNEL_REQUEST_REFUSED : CHANNEL_OPEN_REFUSED, &why);
-	t->events->changed(t->ctx);
-}
-
-static void refuse_request(struct channel *c)
-{
-	static const char *const names[] = {"shell", "exec", "subsystem"};
-	struct cause why;
-
-	cause_set(&why, CAUSE_CHANNEL, "%s: %s request failed on the session channel",
-		  c->t->dest->label, names[c->request->kind]);
-	cause_hint(&why, c->request->kind == CHANNEL_SUBSYSTEM
-				 ? "the server has no such subsystem (Subsystem in sshd_config)"
-				 : "the server does not let this account run it");
-	end(c, CHANNEL_REQUEST_REFUSED, &why);
-}
-
-/* The server closed the channel and will not answer: libssh would say SSH_AGAIN for ever. What was
- * not sent yet moves on; the rest is lost. */
-static bool closed_unanswered(struct channel *c)
-{
-	struct cause why;
-
-	if (!c->remote_closed)
-		return false;
-	if (!c->claimed) {
-		c->released = true;
-		c->state = CHANNEL_CLOSING;
-		return true;
-	}
-	cause_set(&why, CAUSE_CHANNEL, "%s: the server closed the session without an answer",
-		  c->t->dest->label);
-	cause_hint(&why, "the server's log has its reason");
-	end(c, CHANNEL_LOST, &why);
-	return true;
-}
-
-static bool step_opening(struct channel *c)
-{
-	int rc;
-
-	if (c->opened_ns == 0) {
-		c->opened_ns = uv_hrtime();
-		ssh_add_channel_callbacks(c->ssh, &c->callbacks);
-	}
-	rc = ssh_channel_open_session(c->ssh);
-	if (rc == SSH_AGAIN)
-		return false;
-	if (rc != SSH_OK) {
-		if (!transport_session_dead(c->t))
-			refuse_open(c);
-		return true;
-	}
-	transport_rtt_sample(c->t, (double)(uv_hrtime() - c->opened_ns) / 1e6);
-	c->state = c->released ? CHANNEL_CLOSING : CHANNEL_PREPARING;
-	return true;
-}
-
-static bool step_preparing(struct channel *c)
-{
-	while (c->env != NULL && c->env[c->env_done] != NULL) {
-		/* A variable that the server does not accept is no error (ssh(1) has it so). */
-		if (request_env(c) == SSH_AGAIN)
-			return closed_unanswered(c);
-		if (transport_session_dead(c->t))
-			return true;
-		c->env_done++;
-	}
-	c->state = CHANNEL_IDLE;
-	c->t->events->changed(c->t->ctx);
-	return true;
-}
-
-static bool step_idle(struct channel *c)
-{
-	if (c->remote_closed)
-		return closed_unanswered(c);
-	if (!c->claimed)
-		return false;
-	channel_flow_start(c);
-	c->state = c->terminal ? CHANNEL_TERMINAL : CHANNEL_STARTING;
-	return true;
-}
-
-static bool step_terminal(struct channel *c)
-{
-	int rc = ssh_channel_request_pty_size(c->ssh, c->request->term, (int)c->size.cols,
-					      (int)c->size.rows);
-
-	if (rc == SSH_AGAIN)
-		return closed_unanswered(c);
-	if (rc != SSH_OK)
-		c->tty_refused = true;
-	c->resize_due = false;
-	c->state = CHANNEL_STARTING;
-	return true;
-}
-
-static bool step_starting(struct channel *c)
-{
-	bool first = !c->sent;
-	int rc;
-
-	c->sent = true;
-	if (first)
-		c->started_ns = uv_hrtime();
-	rc = request_start(c);
-	if (rc == SSH_AGAIN)
-		return closed_unanswered(c) || first;
-	if (transport_session_dead(c->t))
-		return true;
-	if (rc != SSH_OK) {
-		refuse_request(c);
-		return true;
-	}
-	transport_rtt_sample(c->t, (double)(uv_hrtime() - c->started_ns) / 1e6);
-	c->t->started = true;
-	c->state = CHANNEL_RUNNING;
-	if (c->terminal)
-		transport_terminal(c->t, +1);
-	c->events->running(c->ctx, c->terminal && !c->tty_refused);
-	c->t->events->changed(c->t->ctx);
-	return true;
-}
-
-static bool send_signals(struct channel *c)
-{
-	size_t n = c->npending_signals;
-
-	for (size_t i = 0; i < n; i++)
-		ssh_channel_request_send_signal(c->ssh, c->pending_signals[i]);
-	c->npending_signals = 0;
-	return n > 0;
-}
-
-/* Requests without a reply: they go out at once, but only between two others. */
-static bool step_notes(struct channel *c)
-{
-	bool worked = send_signals(c);
-
-	if (c->resize_due && c->terminal) {
-		c->resize_due = false;
-		ssh_channel_change_pty_size(c->ssh, (int)c->size.cols, (int)c->size.rows);
-		worked = true;
-	}
-	if (c->eof_due && !c->eof_sent && !c->remote_closed) {
-		/* SSH_AGAIN means queued behind other bytes: done all the same. */
-		c->eof_sent = ssh_channel_send_eof(c->ssh) != SSH_ERROR;
-		worked = true;
-	}
-	return worked;
-}
-
-static bool step_running(struct channel *c)
-{
-	bool worked = step_notes(c);
-
-	if (channel_flow(c))
-		worked = true;
-	if (c->released || c->ended)
-		return worked;
-	c->touched = false;
-	c->events->turn(c->ctx);
-	if (c->released)
-		return true;
-	if (c->eof_due && !c->eof_sent)
-		worked |= step_notes(c);
-	if (c->remote_closed && channel_drained(c))
-		end(c, CHANNEL_ENDED, NULL);
-	return worked || c->touched;
-}
-
-static bool step_closing(struct channel *c)
-{
-	if (!c->close_sent) {
-		send_signals(c);
-		/* The first call may queue only the EOF and say SSH_AGAIN; freeing then would lose
-		 * the CLOSE and with it a place in the server's session limit. */
-		int rc = ssh_channel_close(c->ssh);
-
-		if (rc == SSH_AGAIN)
-			return true;
-		c->close_sent = true;
-	}
-	if (!c->remote_closed && !transport_session_dead(c->t))
-		return false;
-	c->t->last_close_ms = uv_now(c->t->env->loop);
-	drop_ssh(c);
-	return true;
-}
-
-bool channel_step(struct channel *c)
-{
-	if (c->ended && !c->released)
-		return false; /* told; waits for its release */
-	switch (c->state) {
-	case CHANNEL_OPENING:
-		return step_opening(c);
-	case CHANNEL_PREPARING:
-		return step_preparing(c);
-	case CHANNEL_IDLE:
-		return step_idle(c);
-	case CHANNEL_TERMINAL:
-		return step_terminal(c);
-	case CHANNEL_STARTING:
-		return step_starting(c);
-	case CHANNEL_RUNNING:
-		return step_running(c);
-	case CHANNEL_CLOSING:
-		return step_closing(c);
-	case CHANNEL_DEAD:
-		return false;
-	}
-	return false;
 }
 
 void channel_claim(struct channel *c, const struct channel_request *request,
@@ -453,8 +259,8 @@ static bool same_env(char *const *a, char *const *b)
 
 bool channel_fits(const struct channel *c, char *const *env)
 {
-	return !c->claimed && !c->released && !c->remote_closed && c->state <= CHANNEL_IDLE &&
-	       same_env(c->env, env);
+	return c->role == ROLE_SESSION && !c->claimed && !c->released && !c->remote_closed &&
+	       c->state <= CHANNEL_IDLE && same_env(c->env, env);
 }
 
 struct channel *channel_find_warm(struct transport *t, char *const *env)
@@ -469,7 +275,7 @@ struct channel *channel_find_warm(struct transport *t, char *const *env)
 struct channel *channel_any_warm(struct transport *t)
 {
 	for (struct channel *c = t->channels; c != NULL; c = c->next) {
-		if (!c->claimed && !c->released)
+		if (c->role == ROLE_SESSION && !c->claimed && !c->released)
 			return c;
 	}
 	return NULL;
@@ -480,7 +286,7 @@ unsigned channel_count_warm(const struct transport *t)
 	unsigned n = 0;
 
 	for (const struct channel *c = t->channels; c != NULL; c = c->next)
-		n += !c->claimed && !c->released;
+		n += c->role == ROLE_SESSION && !c->claimed && !c->released;
 	return n;
 }
 

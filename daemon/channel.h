@@ -13,6 +13,16 @@ struct channel;
 
 enum channel_kind { CHANNEL_SHELL, CHANNEL_EXEC, CHANNEL_SUBSYSTEM };
 
+/* Where a direct channel leads (RFC 4254 section 7.2); borrowed during the call. */
+struct channel_target {
+	const char
+		*path; /* a Unix socket at the server's side (OpenSSH's direct-streamlocal), or */
+	const char *host;
+	uint16_t port;
+	const char *origin; /* who connected here: told to the server */
+	uint16_t origin_port;
+};
+
 /* What to run; borrowed until the channel is released. */
 struct channel_request {
 	enum channel_kind kind;
@@ -47,6 +57,8 @@ struct channel_events {
 	 * them. Called within libssh: do not call back into channel or transport but for
 	 * channel_touch() and channel_resume(). */
 	bool (*data)(void *ctx, int stream, const void *data, size_t len, bool must);
+	/* The other side sends no more, and all that it sent was delivered; may be NULL. */
+	void (*eof)(void *ctx);
 	/* After every turn of the transport while the request runs: time to write input. */
 	void (*turn)(void *ctx);
 	/* All output was delivered and it is over. Release the channel, now or later. */
@@ -67,6 +79,15 @@ struct channel *channel_find_warm(struct transport *t, char *const *env);
 /* An unclaimed channel, fitting or not, or NULL. */
 struct channel *channel_any_warm(struct transport *t);
 unsigned channel_count_warm(const struct transport *t);
+
+/* A channel to an address at the server's side: takes no place in the session limit. `running`
+ * comes when it is connected; CHANNEL_REQUEST_REFUSED with the server's words when it is not. It is
+ * closed by release, or by itself when both sides have said their last word (CHANNEL_ENDED). */
+struct channel *channel_open_direct(struct transport *t, const struct channel_target *target,
+				    const struct channel_events *events, void *ctx);
+/* Takes a channel that the server opened (transport_acceptor.accept): bytes flow from now on. Else
+ * release it. */
+void channel_adopt(struct channel *c, const struct channel_events *events, void *ctx);
 
 /* Closes (if it is not closed) and frees in time; no event comes any more. The record stays until
  * the server has answered, so that no place in its session limit is lost. */

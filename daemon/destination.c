@@ -8,6 +8,7 @@
 
 #include "daemon/algorithms.h"
 #include "daemon/destination_fallback.h"
+#include "daemon/destination_session.h"
 #include "daemon/destination_trust.h"
 #include "daemon/destination_values.h"
 #include "daemon/digest.h"
@@ -36,14 +37,6 @@ static const char *line(const struct parser *p, const char *keyword)
 	return destination_line(p->d->raw, keyword);
 }
 
-/* NULL for an absent line and for none. */
-static char *text_or_null(const struct parser *p, const char *keyword)
-{
-	const char *value = line(p, keyword);
-
-	return value != NULL && strcasecmp(value, "none") != 0 ? xstrdup(value) : NULL;
-}
-
 static void note_trouble(struct parser *p, const char *title, char *why)
 {
 	if (p->trouble == NULL)
@@ -51,23 +44,10 @@ static void note_trouble(struct parser *p, const char *title, char *why)
 	free(why);
 }
 
-/* All values of a keyword that may stand on several lines. */
-static char **values_of(char *const *lines, const char *keyword)
-{
-	char **values = xcalloc(1, sizeof(*values));
-	size_t count = 0, len = strlen(keyword);
-
-	for (; lines != NULL && *lines != NULL; lines++) {
-		if (strncasecmp(*lines, keyword, len) == 0 && (*lines)[len] == ' ')
-			vector_push(&values, &count, xstrdup(*lines + len + 1));
-	}
-	return values;
-}
-
 /* One line per file, printed as written. */
 static char **file_lines(struct parser *p, const char *keyword, const char *title)
 {
-	char **written = values_of(p->d->raw, keyword);
+	char **written = destination_values(p->d->raw, keyword);
 	char **files = xcalloc(1, sizeof(*files));
 	size_t count = 0;
 
@@ -237,7 +217,7 @@ static void fill_trust(struct parser *p)
 	d->check_host_ip = value_flag(line(p, "checkhostip"));
 	d->visual_host_key = value_flag(line(p, "visualhostkey"));
 	d->no_host_auth_localhost = value_flag(line(p, "nohostauthenticationforlocalhost"));
-	d->known_hosts_command = text_or_null(p, "knownhostscommand");
+	d->known_hosts_command = destination_trust_command(line(p, "knownhostscommand"));
 	d->revoked_host_keys =
 		destination_trust_revoked(line(p, "revokedhostkeys"), p->ctx.cwd, &p->trouble);
 	d->fingerprint_hash =
@@ -257,8 +237,8 @@ static void fill_authentication(struct parser *p)
 {
 	struct destination *d = p->d;
 	const char *methods = line(p, "preferredauthentications");
-	char **written = values_of(d->raw, "identityfile");
-	char **unset = values_of(p->defaults, "identityfile");
+	char **written = destination_values(d->raw, "identityfile");
+	char **unset = destination_values(p->defaults, "identityfile");
 
 	d->preferred_auths = vector_split(methods != NULL ? methods : DEFAULT_METHODS, ",");
 	/* yes, unbound and host-bound all switch it on. */
@@ -276,22 +256,6 @@ static void fill_authentication(struct parser *p)
 	d->password_prompts = value_number(line(p, "numberofpasswordprompts"), PROMPTS_MAX, 3);
 	d->batch_mode = value_flag(line(p, "batchmode"));
 	destination_trust_add_keys(d, line(p, "addkeystoagent"));
-}
-
-static void fill_session(struct parser *p)
-{
-	struct destination *d = p->d;
-	const char *level = line(p, "loglevel");
-
-	d->request_tty = value_request_tty(line(p, "requesttty"));
-	d->session_type = value_session_type(line(p, "sessiontype"));
-	d->stdin_null = value_flag(line(p, "stdinnull"));
-	d->remote_command = text_or_null(p, "remotecommand");
-	d->send_env = values_of(d->raw, "sendenv");
-	d->set_env = values_of(d->raw, "setenv");
-	d->escape_char = value_escape(line(p, "escapechar"));
-	d->log_level = value_log_level(level);
-	d->log_level_name = xstrdup(level != NULL ? level : "INFO");
 }
 
 static void key_vector(FILE *f, const char *name, char *const *values)
@@ -325,6 +289,10 @@ static bool fill_key(struct destination *d)
 	if (destination_line(d->raw, "identityagent") != NULL &&
 	    strcmp(destination_line(d->raw, "identityagent"), "SSH_AUTH_SOCK") != 0)
 		fprintf(f, "=identityagent %s\n", d->agent_socket ? d->agent_socket : "none");
+	if (d->forward_agent != NULL)
+		fprintf(f, "=forwardagent %s\n", d->forward_agent);
+	if (d->jump != NULL)
+		fprintf(f, "=jump %s\n", d->jump->key);
 	if (fclose(f) != 0) {
 		free(text);
 		return false;
@@ -349,6 +317,7 @@ static char *joined_fallback(struct parser *p)
 static bool fill(struct parser *p, const struct client_context *client, struct cause *why)
 {
 	struct destination *d = p->d;
+	char *trouble;
 
 	if (!fill_connecting(p, why))
 		return false;
@@ -362,7 +331,11 @@ static bool fill(struct parser *p, const struct client_context *client, struct c
 	fill_algorithms(p);
 	fill_trust(p);
 	fill_authentication(p);
-	fill_session(p);
+	trouble = destination_fill_session(d, &p->ctx, client->args);
+	if (p->trouble == NULL)
+		p->trouble = trouble;
+	else
+		free(trouble);
 	d->fallback = joined_fallback(p);
 	if (!fill_key(d)) {
 		cause_set(why, CAUSE_INTERNAL, "No memory to resolve %s", d->typed);
@@ -421,10 +394,10 @@ void destination_unref(struct destination *d)
 	strv_free(d->identity_files);
 	strv_free(d->certificate_files);
 	free(d->agent_socket);
-	free(d->remote_command);
-	strv_free(d->send_env);
-	strv_free(d->set_env);
-	free(d->log_level_name);
+	free(d->bind_interface);
+	free(d->proxy_command);
+	destination_unref(d->jump);
+	destination_finish_session(d);
 	strv_free(d->raw);
 	free(d);
 }

@@ -6,6 +6,7 @@
 
 #include "protocol/base.h"
 #include "daemon/cause.h"
+#include "daemon/forward_spec.h"
 
 /* ask and accept-new as in ssh_config(5) StrictHostKeyChecking; NO accepts, with a warning. */
 enum strict_hostkey { STRICT_YES, STRICT_ASK, STRICT_ACCEPT_NEW, STRICT_NO };
@@ -26,13 +27,20 @@ struct destination {
 	uint16_t port;
 	int family;		  /* AF_UNSPEC, AF_INET, AF_INET6 */
 	char *bind_address;	  /* NULL or BindAddress (-b) */
+	char *bind_interface;	  /* NULL or BindInterface (-B) */
+	char *proxy_command;	  /* NULL or ProxyCommand, tokens expanded */
+	bool proxy_fdpass;	  /* ProxyUseFdpass */
+	struct destination *jump; /* NULL, or the last host of ProxyJump, a reference; it may have a
+				     jump of its own */
 	unsigned connect_timeout; /* seconds; 0 = none given */
 	unsigned connection_attempts;
 	bool tcp_keepalive;
 	int tos_interactive, tos_bulk;	      /* IPQoS; -1 = leave alone */
 	unsigned alive_interval, alive_count; /* ServerAlive*; interval 0 = not set */
-	long persist; /* ControlPersist seconds an idle transport is held; -1 = not
-			 set, 0 = "yes": for ever */
+	long persist;	   /* ControlPersist seconds an idle transport is held; -1 = not
+			      set, 0 = "yes": for ever */
+	bool hold_nothing; /* ControlPersist=no was typed: shared while in use, closed then */
+	bool unshared;	   /* ControlPath=none was typed: a transport of one's own */
 
 	/* algorithms: NULL where the user left OpenSSH's default, else what he chose, cut to what
 	 * libssh has (nothing left: fallback) */
@@ -73,6 +81,18 @@ struct destination {
 	char **send_env;      /* SendEnv patterns */
 	char **set_env;	      /* NAME=VALUE */
 	int escape_char;      /* -1 = none */
+	bool fork_after_auth;
+	char *local_command; /* NULL, or LocalCommand, tokens expanded, when it is permitted */
+	struct forward_spec *forwards;
+	size_t nforwards;
+	bool exit_on_forward_failure, gateway_ports, stream_local_unlink, escape_commandline;
+	unsigned stream_local_mask; /* StreamLocalBindMask */
+	char **permit_remote_open;  /* PermitRemoteOpen for -R as SOCKS; empty = any */
+	char *forward_agent; /* NULL, or the agent's socket to forward (ForwardAgent); part of
+				the key */
+	bool forward_x11, forward_x11_trusted;
+	unsigned forward_x11_timeout; /* seconds; 0 = none */
+	char *xauth_location;
 	int log_level;	      /* -3 quiet .. 0 info (default), 1..3 = -v .. -vvv (3 = DEBUG3) */
 	char *log_level_name; /* as ssh prints it: "INFO" */
 
@@ -83,6 +103,7 @@ struct destination {
 struct client_context {
 	char *const *env; /* NULL-terminated NAME=VALUE */
 	const char *cwd;
+	char *const *args; /* ssh options as typed; may be NULL */
 };
 
 /* Parses the output of `ssh -G` (borrowed). defaults: the output of `ssh -F none -G` for the same

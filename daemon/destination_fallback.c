@@ -10,21 +10,6 @@
 #include "daemon/keywords.h"
 #include "protocol/alloc.h"
 
-const char *destination_line(char *const *lines, const char *keyword)
-{
-	size_t len = strlen(keyword);
-
-	for (; lines != NULL && *lines != NULL; lines++) {
-		if (strncasecmp(*lines, keyword, len) != 0)
-			continue;
-		if ((*lines)[len] == '\0')
-			return *lines + len;
-		if ((*lines)[len] == ' ')
-			return *lines + len + 1;
-	}
-	return NULL;
-}
-
 static bool chosen_without_common(const struct keyword *k, const char *value, char *const *defaults)
 {
 	const char *unset = destination_line(defaults, k->name);

@@ -8,7 +8,4 @@
  * fallback filled in. defaults: lines of `ssh -F none -G` as in d->raw; may be NULL. */
 char *destination_fallback(const struct destination *d, char *const *defaults);
 
-/* The value of the first line with this keyword (lower case) in lines, or NULL. Borrowed. */
-const char *destination_line(char *const *lines, const char *keyword);
-
 #endif

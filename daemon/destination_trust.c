@@ -26,6 +26,11 @@ void destination_trust_add_keys(struct destination *d, const char *value)
 	d->add_keys_lifetime = value_number(rest, LIFETIME_MAX, 0);
 }
 
+char *destination_trust_command(const char *value)
+{
+	return value != NULL && strcasecmp(value, "none") != 0 ? xstrdup(value) : NULL;
+}
+
 char *destination_trust_revoked(const char *value, const char *cwd, char **trouble)
 {
 	if (value == NULL || value[0] == '\0' || strcasecmp(value, "none") == 0)

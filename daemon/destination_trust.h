@@ -6,6 +6,8 @@
 
 /* AddKeysToAgent as `ssh -G` prints it: true, ask, confirm, a lifetime in seconds, both. */
 void destination_trust_add_keys(struct destination *d, const char *value);
+/* KnownHostsCommand as written, on the heap, or NULL. */
+char *destination_trust_command(const char *value);
 /* The file that RevokedHostKeys names, made absolute by cwd (NULL: left as it is), on the heap;
  * NULL where there is none. *trouble is set (where it is NULL) to a phrase, on the heap, for values
  * that versions of ssh read differently: those are for ssh to read. */

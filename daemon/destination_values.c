@@ -151,3 +151,30 @@ char **vector_split(const char *text, const char *separators)
 	}
 	return parts;
 }
+
+char **destination_values(char *const *lines, const char *keyword)
+{
+	char **values = xcalloc(1, sizeof(*values));
+	size_t count = 0, len = strlen(keyword);
+
+	for (; lines != NULL && *lines != NULL; lines++) {
+		if (strncasecmp(*lines, keyword, len) == 0 && (*lines)[len] == ' ')
+			vector_push(&values, &count, xstrdup(*lines + len + 1));
+	}
+	return values;
+}
+
+const char *destination_line(char *const *lines, const char *keyword)
+{
+	size_t len = strlen(keyword);
+
+	for (; lines != NULL && *lines != NULL; lines++) {
+		if (strncasecmp(*lines, keyword, len) != 0)
+			continue;
+		if ((*lines)[len] == '\0')
+			return *lines + len;
+		if ((*lines)[len] == ' ')
+			return *lines + len + 1;
+	}
+	return NULL;
+}

@@ -20,6 +20,12 @@ enum strict_hostkey value_strict(const char *text);
 enum request_tty value_request_tty(const char *text);
 enum session_type value_session_type(const char *text);
 
+/* The value of the first line with this keyword (lower case) in lines, or NULL. Borrowed. */
+const char *destination_line(char *const *lines, const char *keyword);
+/* All values of a keyword that may stand on several lines of ssh -G; a new vector. lines: NULL ok.
+ */
+char **destination_values(char *const *lines, const char *keyword);
+
 /* Appends item (taken) to a NULL-terminated vector of *len strings. */
 void vector_push(char ***vector, size_t *len, char *item);
 /* The non-empty parts of text between bytes of `separators`; never NULL. */

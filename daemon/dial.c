@@ -31,7 +31,7 @@ struct attempt {
 
 struct dial {
 	uv_loop_t *loop;
-	struct destination *dest;
+	struct dial_want want; /* strings owned */
 	dial_cb cb;
 	void *ctx;
 	uv_getaddrinfo_t lookup;
@@ -50,7 +50,8 @@ static void release(struct dial *d)
 {
 	if (d->open_handles > 0 || d->looking_up)
 		return;
-	destination_unref(d->dest);
+	free((char *)(uintptr_t)d->want.host);
+	free((char *)(uintptr_t)d->want.bind_address);
 	free(d);
 }
 
@@ -125,27 +126,27 @@ static void list_addresses(const struct dial *d, char *out, size_t size)
 
 static void explain_failure(struct dial *d, struct cause *why)
 {
-	const struct destination *dest = d->dest;
+	const struct dial_want *want = &d->want;
 	char tried[256];
 	int error = d->started > 0 ? d->attempts[d->started - 1].error : 0;
 
 	list_addresses(d, tried, sizeof(tried));
 	if (error == ECONNREFUSED) {
 		cause_set(why, CAUSE_REFUSED, "connect to %s (%s) port %u: Connection refused",
-			  dest->hostname, tried, dest->port);
+			  want->host, tried, want->port);
 		cause_hint(
 			why,
 			"no SSH server listens there, or a firewall rejects: check the port (-p) "
 			"and that sshd runs");
 	} else if (error == ETIMEDOUT) {
 		cause_set(why, CAUSE_CONNECT_TIMEOUT,
-			  "connect to %s (%s) port %u: Connection timed out", dest->hostname, tried,
-			  dest->port);
+			  "connect to %s (%s) port %u: Connection timed out", want->host, tried,
+			  want->port);
 		cause_hint(why, "the host is down, or a firewall drops the packets silently: try "
 				"another network, or ping it");
 	} else {
-		cause_set(why, CAUSE_UNREACHABLE, "connect to %s (%s) port %u: %s", dest->hostname,
-			  tried, dest->port, strerror(error));
+		cause_set(why, CAUSE_UNREACHABLE, "connect to %s (%s) port %u: %s", want->host,
+			  tried, want->port, strerror(error));
 		cause_hint(why, "check this machine's network, VPN and routes");
 	}
 }
@@ -162,7 +163,7 @@ static void all_failed(struct dial *d)
 {
 	struct cause why;
 
-	if (++d->round < d->dest->connection_attempts) {
+	if (++d->round < d->want.attempts) {
 		uv_timer_start(&d->stagger, on_retry, DIAL_RETRY_MS, 0);
 		return;
 	}
@@ -178,7 +179,7 @@ static void attempt_failed(struct attempt *a, int error)
 	if (fd >= 0)
 		close(fd);
 	a->error = error;
-	log_debug("%s: connect to %s: %s", d->dest->label, a->text, strerror(error));
+	log_debug("%s: connect to %s: %s", d->want.host, a->text, strerror(error));
 	if (d->started < d->count)
 		start_next(d);
 	else if (d->running == 0)
@@ -219,13 +220,13 @@ static void set_option(int fd, int level, int name, int value)
 
 static void set_socket_options(const struct dial *d, int fd)
 {
-	const struct destination *dest = d->dest;
+	const struct dial_want *want = &d->want;
 
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, DIAL_USER_TIMEOUT_MS);
 	/* Unsent bytes wait with us, where a keystroke can pass them, not in the kernel. */
 	set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, DIAL_UNSENT_LOW);
-	if (dest->tcp_keepalive)
+	if (want->keepalive)
 		set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
@@ -237,10 +238,10 @@ static int bind_source(const struct dial *d, int fd, int family)
 	struct addrinfo *found;
 	int rc;
 
-	if (d->dest->bind_address == NULL)
+	if (d->want.bind_address == NULL)
 		return 0;
 	/* Numeric only: a name would need a look-up that may block. */
-	if (getaddrinfo(d->dest->bind_address, NULL, &hints, &found) != 0)
+	if (getaddrinfo(d->want.bind_address, NULL, &hints, &found) != 0)
 		return EADDRNOTAVAIL;
 	rc = bind(fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
 	freeaddrinfo(found);
@@ -336,7 +337,7 @@ static void lookup_failed(struct dial *d, int error)
 {
 	struct cause why;
 
-	cause_set(&why, CAUSE_RESOLVE, "Could not resolve hostname %s: %s", d->dest->hostname,
+	cause_set(&why, CAUSE_RESOLVE, "Could not resolve hostname %s: %s", d->want.host,
 		  gai_strerror(error));
 	cause_hint(&why, error == EAI_AGAIN
 				 ? "the name server did not answer: check this machine's network"
@@ -398,8 +399,8 @@ static void on_deadline(uv_timer_t *timer)
 	list_addresses(d, tried, sizeof(tried));
 	cause_set(&why, CAUSE_CONNECT_TIMEOUT,
 		  "connect to %s (%s) port %u: no answer within ConnectTimeout of %u s",
-		  d->dest->hostname, tried[0] != '\0' ? tried : "name not resolved yet",
-		  d->dest->port, d->dest->connect_timeout);
+		  d->want.host, tried[0] != '\0' ? tried : "name not resolved yet", d->want.port,
+		  d->want.timeout_s);
 	cause_hint(&why, "the host is down, or a firewall drops the packets silently");
 	finish(d, -1, "", &why);
 }
@@ -407,12 +408,12 @@ static void on_deadline(uv_timer_t *timer)
 /* A numeric address needs no look-up, and this call does none. */
 static bool try_numeric(struct dial *d, const char *port)
 {
-	struct addrinfo hints = {.ai_family = d->dest->family,
+	struct addrinfo hints = {.ai_family = d->want.family,
 				 .ai_socktype = SOCK_STREAM,
 				 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
 	struct addrinfo *list;
 
-	if (getaddrinfo(d->dest->hostname, port, &hints, &list) != 0)
+	if (getaddrinfo(d->want.host, port, &hints, &list) != 0)
 		return false;
 	take_addresses(d, list);
 	freeaddrinfo(list);
@@ -421,38 +422,53 @@ static bool try_numeric(struct dial *d, const char *port)
 
 static void start_lookup(struct dial *d, const char *port)
 {
-	struct addrinfo hints = {.ai_family = d->dest->family,
+	struct addrinfo hints = {.ai_family = d->want.family,
 				 .ai_socktype = SOCK_STREAM,
 				 .ai_flags = AI_NUMERICSERV};
 
 	d->lookup.data = d;
-	d->looking_up = uv_getaddrinfo(d->loop, &d->lookup, on_lookup, d->dest->hostname, port,
-				       &hints) == 0;
+	d->looking_up =
+		uv_getaddrinfo(d->loop, &d->lookup, on_lookup, d->want.host, port, &hints) == 0;
 	if (!d->looking_up)
 		uv_timer_start(&d->stagger, on_lookup_refused, 0, 0);
 }
 
-struct dial *dial_start(uv_loop_t *loop, struct destination *dest, dial_cb cb, void *ctx)
+struct dial *dial_to(uv_loop_t *loop, const struct dial_want *want, dial_cb cb, void *ctx)
 {
 	struct dial *d = xcalloc(1, sizeof(*d));
 	char port[8];
 
 	d->loop = loop;
-	d->dest = destination_ref(dest);
+	d->want = *want;
+	d->want.host = xstrdup(want->host);
+	d->want.bind_address = want->bind_address != NULL ? xstrdup(want->bind_address) : NULL;
 	d->cb = cb;
 	d->ctx = ctx;
 	uv_timer_init(loop, &d->stagger);
 	uv_timer_init(loop, &d->deadline);
 	d->open_handles = 2;
 	d->stagger.data = d->deadline.data = d;
-	if (dest->connect_timeout > 0)
-		uv_timer_start(&d->deadline, on_deadline, dest->connect_timeout * 1000ull, 0);
-	snprintf(port, sizeof(port), "%u", dest->port);
+	if (want->timeout_s > 0)
+		uv_timer_start(&d->deadline, on_deadline, want->timeout_s * 1000ull, 0);
+	snprintf(port, sizeof(port), "%u", want->port);
 	if (try_numeric(d, port))
 		uv_timer_start(&d->stagger, on_numeric, 0, 0);
 	else
 		start_lookup(d, port);
 	return d;
+}
+
+struct dial *dial_start(uv_loop_t *loop, const struct destination *dest, dial_cb cb, void *ctx)
+{
+	struct dial_want want = {.host = dest->hostname,
+				 .port = dest->port,
+				 .family = dest->family,
+				 .bind_address = dest->bind_address,
+				 .timeout_s = dest->connect_timeout,
+				 .attempts = dest->connection_attempts,
+				 .keepalive = dest->tcp_keepalive};
+
+	return dial_to(loop, &want, cb, ctx);
 }
 
 void dial_cancel(struct dial *d)

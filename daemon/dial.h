@@ -9,13 +9,25 @@
 
 struct dial;
 
+/* Strings are borrowed during the call. */
+struct dial_want {
+	const char *host;
+	uint16_t port;
+	int family;		  /* AF_UNSPEC, AF_INET, AF_INET6 */
+	const char *bind_address; /* NULL, or numeric */
+	unsigned timeout_s;	  /* 0: the kernel decides */
+	unsigned attempts;	  /* at least 1 */
+	bool keepalive;		  /* SO_KEEPALIVE */
+};
+
 /* fd: connected, non-blocking, CLOEXEC, TCP_NODELAY, the callee's now; -1: see why.
  * peer: numeric address. */
 typedef void (*dial_cb)(void *ctx, int fd, const char *peer, const struct cause *why);
 
-/* cb is called once, never from within this call. ConnectTimeout and ConnectionAttempts of d are
- * kept; without a ConnectTimeout the kernel decides. */
-struct dial *dial_start(uv_loop_t *loop, struct destination *d, dial_cb cb, void *ctx);
+/* cb is called once, never from within this call. */
+struct dial *dial_to(uv_loop_t *loop, const struct dial_want *want, dial_cb cb, void *ctx);
+/* To a destination's server, as its ConnectTimeout, ConnectionAttempts and the like have it. */
+struct dial *dial_start(uv_loop_t *loop, const struct destination *d, dial_cb cb, void *ctx);
 /* cb will not be called. */
 void dial_cancel(struct dial *dial);
 

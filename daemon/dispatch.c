@@ -279,6 +279,19 @@ static int handle_resize(struct dispatch *d, struct call *call)
 	return result;
 }
 
+static int handle_action(struct dispatch *d, struct call *call)
+{
+	struct proto_action m;
+	int result = proto_decode_action(call->message, &m);
+
+	(void)d;
+	if (result == HW_OK) {
+		session_action(call->live->session, &m);
+		proto_action_free(&m);
+	}
+	return result;
+}
+
 static int handle_answer(struct dispatch *d, struct call *call)
 {
 	struct proto_answer m;
@@ -335,6 +348,8 @@ static handler dispatch_handler(unsigned type)
 		return handle_signal;
 	case PROTO_RESIZE:
 		return handle_resize;
+	case PROTO_ACTION:
+		return handle_action;
 	case PROTO_ANSWER:
 		return handle_answer;
 	case PROTO_CANCEL:

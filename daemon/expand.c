@@ -162,8 +162,7 @@ static char *expand_one(const char **at, const struct expand_context *ctx, char 
 	return xstrdup(value);
 }
 
-/* Takes text. */
-static char *expand_tokens(char *text, const struct expand_context *ctx, char **why)
+char *expand_tokens(char *text, const struct expand_context *ctx, char **why)
 {
 	char *out = NULL;
 	size_t len = 0;

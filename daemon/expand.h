@@ -26,6 +26,8 @@ const char *expand_local_user(void);
  * in one pass. On the heap. NULL with *why (on the heap) where ssh would refuse too: unknown token,
  * unset variable, unknown user. */
 char *expand_value(const char *text, const struct expand_context *ctx, char **why);
+/* %-tokens and ${NAME} only, without `~`. Takes text. */
+char *expand_tokens(char *text, const struct expand_context *ctx, char **why);
 /* The same, made absolute by ctx->cwd. */
 char *expand_path(const char *text, const struct expand_context *ctx, char **why);
 

@@ -454,6 +454,7 @@ static void destroy(struct login *l)
 	close_fd(l->answer_fd);
 	pthread_mutex_destroy(&l->lock);
 	destination_unref(l->dest);
+	origin_unref(l->origin);
 	free(l);
 }
 
@@ -497,6 +498,7 @@ struct login *login_start(struct worker_pool *workers, const struct login_params
 
 	l->workers = workers;
 	l->dest = destination_ref(params->dest);
+	l->origin = origin_ref(params->origin);
 	l->events = *events;
 	l->ctx = ctx;
 	l->hint = params->hint;

@@ -6,6 +6,7 @@
 #include <libssh/libssh.h>
 #include "daemon/cause.h"
 #include "daemon/destination.h"
+#include "daemon/origin.h"
 #include "daemon/worker.h"
 #include "protocol/proto.h"
 
@@ -21,6 +22,7 @@ struct login_params {
 	int fd; /* connected stream socket, non-blocking; borrowed: the owner keeps it
 		   open until done, libssh gets a dup() */
 	struct destination *dest; /* login_start() takes its own reference */
+	struct origin *origin;	  /* who asked, or NULL; login_start() takes its own reference */
 	char peer[64];		  /* numeric address, for messages and CheckHostIP; may be empty */
 	struct login_hint hint;
 	/* 0 = 120 s each. A person's time to think does not count. */

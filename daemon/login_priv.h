@@ -20,6 +20,7 @@ struct login {
 	/* set by login_start(), constant */
 	struct worker_pool *workers;
 	struct destination *dest;
+	struct origin *origin; /* may be NULL */
 	struct login_events events;
 	void *ctx;
 	int fd;		 /* a dup of params.fd: the caller may close its own after a cancel */

@@ -25,6 +25,8 @@ static bool has_room(const struct slot *s, const struct pool_waiter *w)
 {
 	if (!s->ready || s->draining)
 		return false;
+	if (w->lease)
+		return true;
 	return channel_find_warm(s->transport, w->env) != NULL ||
 	       (slot_sessions(s) < allowance(s->pool) && s->pause_until == 0);
 }
@@ -84,7 +86,25 @@ static void unlink_waiter(struct pool_waiter *w)
 static void free_waiter(struct pool_waiter *w)
 {
 	destination_unref(w->dest);
+	origin_unref(w->origin);
 	free(w);
+}
+
+static void grant_lease(struct slot *s, struct pool_waiter *w)
+{
+	struct pool_lease *l = xcalloc(1, sizeof(*l));
+	bool reused = !w->login;
+
+	l->slot = s;
+	l->events = w->events;
+	l->ctx = w->ctx;
+	l->next = s->leases;
+	s->leases = l;
+	unlink_waiter(w);
+	slot_waiter_gone(s->pool, w);
+	s->idle_since = 0;
+	w->events->leased(w->ctx, l, reused);
+	free_waiter(w);
 }
 
 static void grant(struct slot *s, struct pool_waiter *w)
@@ -130,14 +150,14 @@ static void open_more(struct pool *pool)
 		return;
 	if (count_slots(pool, false) == 0) {
 		pool->waiters->login = true;
-		slot_open(pool, pool->waiters->dest);
+		slot_open(pool, pool->waiters);
 		return;
 	}
 	/* Without a known limit the transports that are there may take more yet. */
 	if (pool->limit == 0)
 		return;
 	while (coming < waiting && may_add(pool)) {
-		slot_open(pool, pool->waiters->dest);
+		slot_open(pool, pool->waiters);
 		coming += allowance(pool);
 	}
 }
@@ -181,10 +201,13 @@ static void on_serve(void *ctx)
 			break; /* those behind wait their turn */
 		if (wants_lane(pool, w, s)) {
 			if (count_slots(pool, true) == 0)
-				slot_open(pool, w->dest);
+				slot_open(pool, w);
 			continue;
 		}
-		grant(s, w);
+		if (w->lease)
+			grant_lease(s, w);
+		else
+			grant(s, w);
 	}
 	for (struct slot *s = pool->slots; s != NULL; s = s->next)
 		slot_keep_warm(s);
@@ -226,18 +249,19 @@ void pool_fail_waiters(struct pool *pool, bool (*test)(const struct pool_waiter 
 	}
 }
 
-static struct pool *find_or_create(struct pools *p, const struct destination *dest)
+static struct pool *find_or_create(struct pools *p, const struct pool_want *want)
 {
 	struct pool *pool;
 
 	for (pool = p->list; pool != NULL; pool = pool->next) {
-		if (strcmp(pool->key, dest->key) == 0)
+		if (pool->group == want->group && strcmp(pool->key, want->dest->key) == 0)
 			return pool;
 	}
 	pool = xcalloc(1, sizeof(*pool));
 	pool->pools = p;
 	pool->persist = -1;
-	memcpy(pool->key, dest->key, sizeof(pool->key));
+	pool->group = want->group;
+	memcpy(pool->key, want->dest->key, sizeof(pool->key));
 	defer_init(&pool->serve, on_serve, pool);
 	pool->next = p->list;
 	p->list = pool;
@@ -268,12 +292,14 @@ static bool any_ready(const struct pool *pool)
 struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 			      const struct pool_events *events, void *ctx)
 {
-	struct pool *pool = find_or_create(p, want->dest);
+	struct pool *pool = find_or_create(p, want);
 	struct pool_waiter *w = xcalloc(1, sizeof(*w));
 	struct pool_waiter **link = &pool->waiters;
 
 	w->pool = pool;
 	w->dest = destination_ref(want->dest);
+	w->origin = origin_ref(want->origin);
+	w->lease = want->lease;
 	w->events = events;
 	w->ctx = ctx;
 	w->env = want->env;

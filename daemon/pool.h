@@ -5,6 +5,7 @@
 
 #include "daemon/cause.h"
 #include "daemon/destination.h"
+#include "daemon/origin.h"
 #include "protocol/proto.h"
 
 struct app;
@@ -47,9 +48,21 @@ struct defer_queue *pools_defer(struct pools *p);
 struct pool_waiter;
 struct channel;
 
+/* A transport in use without a session channel: it is not idle, and its end is told. */
+struct pool_lease;
+struct transport;
+
+/* Who shares transports: requests of one destination and one group. */
+#define POOL_SHARED	    0ull /* with all; held when idle */
+#define POOL_HELD_BY_NOBODY 1ull /* with others of this kind; closed when idle */
+#define POOL_UNSHARED	    2ull /* larger numbers: a group of one's own, closed when idle */
+
 struct pool_want {
 	struct destination *dest; /* a reference is taken */
-	char *const *env;	  /* for the channel; borrowed until granted or left */
+	struct origin *origin;	  /* likewise */
+	uint64_t group;
+	bool lease;	  /* a transport is wanted, no channel */
+	char *const *env; /* for the channel; borrowed until granted or left */
 	bool terminal;
 	bool can_ask; /* prompts may be put to this one */
 	bool front;   /* has waited before: goes ahead of the others */
@@ -61,6 +74,10 @@ struct pool_events {
 	/* c is unclaimed and open or opening: claim it now. reused: its transport was there before.
 	 */
 	void (*granted)(void *ctx, struct channel *c, bool reused);
+	/* In place of granted, for a lease; l is the callee's. */
+	void (*leased)(void *ctx, struct pool_lease *l, bool reused);
+	/* The leased transport has ended; the lease is gone after the call. */
+	void (*lost)(void *ctx, const struct cause *why);
 	/* handover: the real ssh could do what libssh cannot. */
 	void (*failed)(void *ctx, const struct cause *why, bool handover);
 	/* A question of the login, to be answered by pool_answer(). */
@@ -76,5 +93,8 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 void pool_leave(struct pool_waiter *w);
 /* answers as in login_answer(). Ignored when this waiter was not asked. */
 void pool_answer(struct pool_waiter *w, char *const *answers, const char *reason);
+
+struct transport *pool_lease_transport(const struct pool_lease *l); /* borrowed */
+void pool_lease_release(struct pool_lease *l);
 
 #endif

@@ -8,11 +8,19 @@
 #include "daemon/pool.h"
 #include "daemon/transport.h"
 
+struct pool_lease {
+	struct pool_lease *next;
+	struct slot *slot;
+	const struct pool_events *events;
+	void *ctx;
+};
+
 /* One transport's place in a pool. */
 struct slot {
 	struct slot *next;
 	struct pool *pool;
 	struct transport *transport;
+	struct pool_lease *leases;
 	struct destination *dest; /* of the waiter that it was opened for: BatchMode and the like */
 	bool ready;
 	bool draining;	      /* gets no new session; closed when the last has ended */
@@ -27,10 +35,12 @@ struct pool_waiter {
 	struct pool_waiter *next;
 	struct pool *pool;
 	struct destination *dest;
+	struct origin *origin;
 	const struct pool_events *events;
 	void *ctx;
 	char *const *env;
 	bool terminal, can_ask;
+	bool lease; /* wants no channel */
 	bool over;  /* one more than may wait */
 	bool login; /* its arrival opened a transport, or it waited for one to become ready */
 };
@@ -39,6 +49,7 @@ struct pool {
 	struct pool *next;
 	struct pools *pools;
 	char key[65];
+	uint64_t group; /* as pool_want.group */
 	struct slot *slots;
 	struct pool_waiter *waiters; /* in order of service */
 	struct defer serve;
@@ -76,8 +87,13 @@ void pool_fail_waiters(struct pool *pool, bool (*test)(const struct pool_waiter 
 		       const void *arg, const struct cause *why, bool handover);
 
 /* pool_slot.c */
-struct slot *slot_open(struct pool *pool, struct destination *dest);
+/* Opens a transport on behalf of w. */
+struct slot *slot_open(struct pool *pool, const struct pool_waiter *w);
 void slot_close(struct slot *s, const struct cause *why);
+/* Nothing uses it: no session, no lease, no tunnel. */
+bool slot_idle(const struct slot *s);
+/* What uses it has changed. */
+void slot_changed(struct slot *s);
 /* Channels in use by sessions. */
 unsigned slot_sessions(const struct slot *s);
 /* Opens or gives up warm channels, as the session limit and the configuration allow. */

@@ -147,10 +147,14 @@ unsigned slot_sessions(const struct slot *s)
 	return transport_channels(s->transport) - channel_count_warm(s->transport);
 }
 
-static void on_changed(void *ctx)
+bool slot_idle(const struct slot *s)
 {
-	struct slot *s = ctx;
-	bool idle = slot_sessions(s) == 0;
+	return slot_sessions(s) == 0 && s->leases == NULL && transport_tunnels(s->transport) == 0;
+}
+
+void slot_changed(struct slot *s)
+{
+	bool idle = slot_idle(s);
 
 	learn(s);
 	if (s->draining && idle) {
@@ -168,6 +172,11 @@ static void on_changed(void *ctx)
 		s->idle_since = 0;
 	}
 	pool_touch(s->pool);
+}
+
+static void on_changed(void *ctx)
+{
+	slot_changed(ctx);
 }
 
 /* Warm channels that carry another environment than the last request's make room. */
@@ -236,6 +245,34 @@ static void login_failed(struct slot *s, const struct cause *why, bool handover)
 	pool_fail_waiters(pool, asked_nobody ? same_batch : NULL, s->dest, why, handover);
 }
 
+static void end_leases(struct slot *s, const struct cause *why)
+{
+	while (s->leases != NULL) {
+		struct pool_lease *l = s->leases;
+
+		s->leases = l->next;
+		l->events->lost(l->ctx, why);
+		free(l);
+	}
+}
+
+struct transport *pool_lease_transport(const struct pool_lease *l)
+{
+	return l->slot->transport;
+}
+
+void pool_lease_release(struct pool_lease *l)
+{
+	struct slot *s = l->slot;
+	struct pool_lease **link = &s->leases;
+
+	while (*link != l)
+		link = &(*link)->next;
+	*link = l->next;
+	free(l);
+	slot_changed(s);
+}
+
 static void on_ended(void *ctx, const struct cause *why, bool handover)
 {
 	struct slot *s = ctx;
@@ -246,6 +283,7 @@ static void on_ended(void *ctx, const struct cause *why, bool handover)
 		link = &(*link)->next;
 	*link = s->next;
 	free_prompt(s);
+	end_leases(s, why);
 	if (!s->ready)
 		login_failed(s, why, handover);
 	destination_unref(s->dest);
@@ -262,14 +300,15 @@ static const struct transport_events slot_events = {
 	.ended = on_ended,
 };
 
-struct slot *slot_open(struct pool *pool, struct destination *dest)
+struct slot *slot_open(struct pool *pool, const struct pool_waiter *w)
 {
 	struct slot *s = xcalloc(1, sizeof(*s));
 	struct slot **link = &pool->slots;
 
 	s->pool = pool;
-	s->dest = destination_ref(dest);
-	s->transport = transport_open(&pool->pools->env, dest, &pool->hint, &slot_events, s);
+	s->dest = destination_ref(w->dest);
+	s->transport =
+		transport_open(&pool->pools->env, w->dest, w->origin, &pool->hint, &slot_events, s);
 	while (*link != NULL)
 		link = &(*link)->next;
 	*link = s;

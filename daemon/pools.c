@@ -101,6 +101,8 @@ static uint64_t hold_ms(const struct slot *s)
 	const struct pool *pool = s->pool;
 	uint64_t hold = (uint64_t)pool->pools->app->config.hold_s * 1000;
 
+	if (pool->group != POOL_SHARED)
+		return 0;
 	if (pool->persist == 0)
 		hold = UINT64_MAX;
 	else if (pool->persist > 0)
@@ -256,7 +258,7 @@ size_t pools_close(struct pools *p, const char *name, bool force)
 				continue;
 			n++;
 			s->draining = true;
-			if (!force && slot_sessions(s) > 0)
+			if (!force && !slot_idle(s))
 				continue;
 			cause_set(&why, CAUSE_CLOSED_BY_USER,
 				  "the connection to %s was closed on request", s->dest->label);

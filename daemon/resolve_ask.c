@@ -328,8 +328,10 @@ static void parse_answer(struct resolve_ssh *s, const struct question *w, const 
 {
 	char *defaults = program_defaults(s, w->file);
 	char *level = log_level(w, &a->files), *whole = with_level(text, level);
+	struct client_context client = w->q->client;
 
-	a->d = destination_parse(whole, defaults, w->q->host, &w->q->client, &a->why);
+	client.args = w->q->args;
+	a->d = destination_parse(whole, defaults, w->q->host, &client, &a->why);
 	if (a->files.match_command)
 		set_fallback(a->d, "Match command is used");
 	free(whole);

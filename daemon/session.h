@@ -33,6 +33,9 @@ struct session *session_start(struct app *app, struct session_request *request,
 			      const struct session_events *events, void *ctx);
 void session_signal(struct session *s, const char *name);
 void session_resize(struct session *s, const struct proto_winsize *size);
+/* What a person asks for by an escape (another forward, a list of them, a break): notices say what
+ * came of it. */
+void session_action(struct session *s, const struct proto_action *action);
 void session_answer(struct session *s, const struct proto_answer *answer);
 /* The client is gone: close the channel, drop everything; no event comes any more. */
 void session_abort(struct session *s);

@@ -207,6 +207,9 @@ static void turn(struct transport *t)
 		transport_note_answers(t);
 		if (transport_session_dead(t) || t->state != TRANSPORT_READY)
 			break;
+		transport_incoming_hand_over(t);
+		if (transport_global_step(t))
+			more = true;
 		if (step_channels(t))
 			more = true;
 		if (transport_session_dead(t) || t->state != TRANSPORT_READY)
@@ -297,6 +300,7 @@ static void become_ready(struct transport *t, struct login_result *r)
 	ssh_set_blocking(t->session, 0);
 	ssh_set_counters(t->session, &t->socket, &t->packets);
 	ssh_event_add_session(t->event, t->session);
+	transport_incoming_start(t);
 	uv_poll_init(t->env->loop, &t->poll, t->fd);
 	uv_timer_init(t->env->loop, &t->gather);
 	t->gather.data = t;
@@ -314,6 +318,8 @@ static void become_ready(struct transport *t, struct login_result *r)
 	log_info("%s transport %u: ready (%s, key exchange %u ms, authentication %u ms)",
 		 t->dest->label, t->id, t->peer, r->kex_ms, r->auth_ms);
 	transport_touch(t);
+	origin_unref(t->origin);
+	t->origin = NULL;
 	t->events->ready(t->ctx, r);
 }
 
@@ -361,7 +367,8 @@ static const struct login_events login_events = {
 static void on_dialled(void *ctx, int fd, const char *peer, const struct cause *why)
 {
 	struct transport *t = ctx;
-	struct login_params params = {.dest = t->dest, .fd = fd, .hint = t->hint};
+	struct login_params params = {
+		.dest = t->dest, .origin = t->origin, .fd = fd, .hint = t->hint};
 
 	t->dial = NULL;
 	if (fd < 0) {
@@ -382,6 +389,7 @@ static void free_transport(struct transport *t)
 	if (t->fd >= 0)
 		close(t->fd);
 	destination_unref(t->dest);
+	origin_unref(t->origin);
 	free(t);
 }
 
@@ -428,6 +436,7 @@ static void on_ending(void *ctx)
 		channel_lost(c, &t->why);
 		c = next;
 	}
+	transport_global_finish(t);
 	end_session(t);
 	t->events->ended(t->ctx, &t->why, t->handover);
 	if (!t->polling) {
@@ -439,7 +448,7 @@ static void on_ending(void *ctx)
 }
 
 struct transport *transport_open(const struct transport_env *env, struct destination *dest,
-				 const struct login_hint *hint,
+				 struct origin *origin, const struct login_hint *hint,
 				 const struct transport_events *events, void *ctx)
 {
 	static unsigned last_id;
@@ -447,6 +456,7 @@ struct transport *transport_open(const struct transport_env *env, struct destina
 
 	t->env = env;
 	t->dest = destination_ref(dest);
+	t->origin = origin_ref(origin);
 	t->events = events;
 	t->ctx = ctx;
 	t->id = ++last_id;
@@ -508,7 +518,16 @@ unsigned transport_channels(const struct transport *t)
 	unsigned n = 0;
 
 	for (const struct channel *c = t->channels; c != NULL; c = c->next)
-		n += c->state != CHANNEL_DEAD;
+		n += c->role == ROLE_SESSION && c->state != CHANNEL_DEAD;
+	return n;
+}
+
+unsigned transport_tunnels(const struct transport *t)
+{
+	unsigned n = 0;
+
+	for (const struct channel *c = t->channels; c != NULL; c = c->next)
+		n += c->role != ROLE_SESSION && c->state != CHANNEL_DEAD;
 	return n;
 }
 
@@ -527,14 +546,15 @@ unsigned transport_confirmed(const struct transport *t)
 	unsigned n = 0;
 
 	for (const struct channel *c = t->channels; c != NULL; c = c->next)
-		n += c->state != CHANNEL_DEAD && c->state != CHANNEL_OPENING;
+		n += c->role == ROLE_SESSION && c->state != CHANNEL_DEAD &&
+		     c->state != CHANNEL_OPENING;
 	return n;
 }
 
 bool transport_starting(const struct transport *t)
 {
 	for (const struct channel *c = t->channels; c != NULL; c = c->next) {
-		if (c->claimed && c->state < CHANNEL_RUNNING)
+		if (c->role == ROLE_SESSION && c->claimed && c->state < CHANNEL_RUNNING)
 			return true;
 	}
 	return false;

@@ -9,6 +9,7 @@
 #include "daemon/defer.h"
 #include "daemon/destination.h"
 #include "daemon/login.h"
+#include "daemon/origin.h"
 #include "daemon/worker.h"
 
 enum transport_state {
@@ -48,18 +49,58 @@ struct transport_stats {
 	uint64_t bytes_in, bytes_out;
 };
 
+/* origin: who asks, a reference is taken; NULL ok. */
 struct transport *transport_open(const struct transport_env *env, struct destination *dest,
-				 const struct login_hint *hint,
+				 struct origin *origin, const struct login_hint *hint,
 				 const struct transport_events *events, void *ctx);
 /* Ends it from our side: channels get CHANNEL_LOST with why, then `ended` comes, from the top of
  * the loop. Harmless when it is ending already. */
 void transport_close(struct transport *t, const struct cause *why);
 void transport_answer(struct transport *t, char *const *answers, const char *reason);
 
+/* What the server may open on its own: connections to what it listens on for us, to the agent, to
+ * an X11 display. */
+enum incoming_kind { INCOMING_TCP, INCOMING_AGENT, INCOMING_X11 };
+struct incoming {
+	enum incoming_kind kind;
+	const char *address; /* INCOMING_TCP: listened on, as asked for */
+	uint16_t port;
+	const char *originator; /* who connected there */
+	uint16_t originator_port;
+};
+struct channel;
+/* Who takes such channels; owned by the caller, who keeps it in place until it is removed. What
+ * nobody takes is refused. */
+struct transport_acceptor {
+	struct transport_acceptor *next; /* private */
+	enum incoming_kind kind;
+	const char *address; /* INCOMING_TCP: exactly this */
+	uint16_t port;
+	/* From the top of the loop. c is the callee's: channel_adopt() or channel_release(), now or
+	 * later. in is valid during the call. */
+	void (*accept)(void *ctx, struct channel *c, const struct incoming *in);
+	void *ctx;
+};
+void transport_accept(struct transport *t, struct transport_acceptor *a);
+/* Channels that have arrived and were not yet handed over are refused. Not after `ended`. */
+void transport_accept_end(struct transport *t, struct transport_acceptor *a);
+
+/* Asks the server to listen (RFC 4254 section 7.1; port 0: it chooses one), or to listen no more.
+ * One such request is under way at a time, the others wait. done (NULL ok): from the top of the
+ * loop; port: the one that it listens on. It does not come when the transport ends before. */
+typedef void (*transport_listen_done)(void *ctx, bool ok, uint16_t port);
+void transport_listen(struct transport *t, const char *address, uint16_t port,
+		      transport_listen_done done, void *ctx);
+void transport_unlisten(struct transport *t, const char *address, uint16_t port);
+/* done of that ctx does not come any more; what the server grants all the same is taken back. */
+void transport_listen_forget(struct transport *t, const void *ctx);
+
 enum transport_state transport_state(const struct transport *t);
 unsigned transport_id(const struct transport *t);
 void transport_stats(const struct transport *t, struct transport_stats *out);
 
+/* Channels that are no sessions: direct and incoming ones. */
+unsigned transport_tunnels(const struct transport *t);
 /* Channels that take a place in the server's session limit: open, opening or not yet closed. */
 unsigned transport_channels(const struct transport *t);
 /* The server refused a channel since the last call: true, with how many others were live then.

@@ -51,6 +51,6 @@ void transport_keepalive(struct transport *t, unsigned max_missed)
 	}
 	if (t->packets.in_packets != t->last_in_packets)
 		t->last_in_packets = t->packets.in_packets;
-	else
+	else if (!transport_global_busy(t)) /* they share libssh's one place for such requests */
 		send_keepalive(t);
 }

@@ -13,6 +13,7 @@
 struct transport {
 	const struct transport_env *env;
 	struct destination *dest;
+	struct origin *origin; /* until the login is done */
 	const struct transport_events *events;
 	void *ctx;
 	unsigned id;
@@ -32,13 +33,16 @@ struct transport {
 	int mask; /* what it waits for */
 	ssh_session session;
 	ssh_event event;
-	struct ssh_counter_struct packets; /* raw counter: in_packets, out_packets, bytes */
-	struct ssh_counter_struct socket;  /* bytes on the socket */
+	struct ssh_callbacks_struct callbacks; /* channels that the server opens */
+	struct ssh_counter_struct packets;     /* raw counter: in_packets, out_packets, bytes */
+	struct ssh_counter_struct socket;      /* bytes on the socket */
 
 	struct channel *channels; /* list, oldest first */
-	unsigned terminals;	  /* channels with a terminal that run: transport_terminal() */
-	bool refused;		  /* an open was refused, not yet told to the pool */
-	unsigned refused_at;	  /* beside so many confirmed channels */
+	struct transport_acceptor *acceptors;
+	struct listen_request *listens; /* in order; the first is under way */
+	unsigned terminals;  /* channels with a terminal that run: transport_terminal() */
+	bool refused;	     /* an open was refused, not yet told to the pool */
+	unsigned refused_at; /* beside so many confirmed channels */
 	bool refused_settling;
 	uint64_t last_close_ms; /* when a channel was closed last */
 
@@ -59,6 +63,8 @@ struct transport {
 	char server[128], cipher[64], kex[64];
 };
 
+enum channel_role { ROLE_SESSION, ROLE_DIRECT, ROLE_INCOMING };
+
 enum channel_state {
 	CHANNEL_OPENING,
 	CHANNEL_PREPARING, /* environment of a warm or claimed channel, one at a time */
@@ -76,6 +82,12 @@ struct channel {
 	ssh_channel ssh;
 	struct ssh_channel_callbacks_struct callbacks;
 	enum channel_state state;
+	enum channel_role role;
+
+	/* ROLE_DIRECT: where to; ROLE_INCOMING: what was connected to. Owned. */
+	char *target_path, *target_host, *origin_host;
+	uint16_t target_port, origin_port;
+	struct transport_acceptor *acceptor; /* takes it in the next turn; NULL: has taken it */
 
 	char **env; /* owned; what is set or to be set on this channel */
 	size_t env_done;
@@ -88,6 +100,7 @@ struct channel {
 
 	bool sent;
 	bool remote_closed;
+	bool remote_eof, eof_told;
 	bool has_status;
 	uint32_t status;
 	char signal[32];
@@ -126,6 +139,22 @@ void transport_terminal(struct transport *t, int change);
 void transport_note_answers(struct transport *t);
 /* Something was answered after ms: the smallest of all is the round trip. */
 void transport_rtt_sample(struct transport *t, double ms);
+
+/* A record for a channel that the server has opened, unclaimed: its output waits. */
+struct channel *channel_incoming(struct transport *t, ssh_channel ssh,
+				 struct transport_acceptor *acceptor);
+/* The libssh side is given back; the record waits for its release. */
+void channel_drop_ssh(struct channel *c);
+/* Tells the owner of the end, once. */
+void channel_end(struct channel *c, enum channel_end_kind kind, const struct cause *why);
+
+/* transport_incoming.c: takes what the server opens; hands it to acceptors; at the end. */
+void transport_incoming_start(struct transport *t);
+void transport_incoming_hand_over(struct transport *t);
+/* transport_global.c: one step of what waits; whether a request is under way; the end. */
+bool transport_global_step(struct transport *t);
+bool transport_global_busy(const struct transport *t);
+void transport_global_finish(struct transport *t);
 
 /* One step of a channel's state machine. True: libssh was called, output may wait to be flushed. */
 bool channel_step(struct channel *c);

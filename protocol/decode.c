@@ -9,12 +9,13 @@
 
 /* What a key's value must be, and where it goes. */
 enum kind {
-	KIND_U32,     /* uint32_t, at most max (0: any); has, where given, is set */
-	KIND_I32,     /* int32_t, from -1 to max */
-	KIND_BOOL,    /* bool */
-	KIND_STR,     /* char *, no NUL, at most max bytes (0: any) */
-	KIND_BYTES,   /* char * and its size_t length at `has`; may hold NULs */
-	KIND_STRV,    /* char **, at most max strings */
+	KIND_U32,   /* uint32_t, at most max (0: any); has, where given, is set */
+	KIND_I32,   /* int32_t, from -1 to max */
+	KIND_BOOL,  /* bool */
+	KIND_STR,   /* char *, no NUL, at most max bytes (0: any) */
+	KIND_BYTES, /* char * (at most max bytes, 0: any), its size_t length at `has`; may hold NULs
+		     */
+	KIND_STRV,  /* char **, at most max strings */
 	KIND_WINSIZE, /* struct proto_winsize; has, where given, is set */
 	KIND_STREAMS, /* uint8_t[3] */
 	KIND_FIELDS,  /* struct proto_field *, at most max; their size_t count at `has` */
@@ -84,11 +85,11 @@ static int read_str(const msgpack_object *o, uint32_t max, char **out)
 	return HW_OK;
 }
 
-static int read_bytes(const msgpack_object *o, char **out, size_t *out_len)
+static int read_bytes(const msgpack_object *o, uint32_t max, char **out, size_t *out_len)
 {
 	const char *bytes;
 	size_t len;
-	if (!text_of(o, &bytes, &len))
+	if (!text_of(o, &bytes, &len) || (max && len > max))
 		return HW_EPROTO;
 	*out = xmemdup(bytes, len);
 	*out_len = len;
@@ -177,7 +178,7 @@ static int read_value(const msgpack_object *o, const struct key *key, char *out)
 	case KIND_STR:
 		return read_str(o, key->max, at);
 	case KIND_BYTES:
-		return read_bytes(o, at, has);
+		return read_bytes(o, key->max, at, has);
 	case KIND_STRV:
 		return read_strv(o, key->max, at);
 	case KIND_WINSIZE:
@@ -291,6 +292,10 @@ int proto_decode_request(const struct proto_message *m, struct proto_request *ou
 		KEY(proto_request, "cwd", KIND_STR, true, cwd, 0),
 		KEY(proto_request, "flags", KIND_U32, false, flags, 0),
 		KEY_HAS(proto_request, "winsize", KIND_WINSIZE, false, winsize, has_winsize, 0),
+		KEY(proto_request, "operation", KIND_STR, false, operation, PROTO_WORD_MAX),
+		KEY(proto_request, "stdio", KIND_STR, false, stdio, 0),
+		KEY_HAS(proto_request, "modes", KIND_BYTES, false, modes, modes_len,
+			PROTO_MODES_MAX),
 		KEY(proto_request, "streams", KIND_STREAMS, true, streams, 0),
 	};
 	*out = (struct proto_request){0};
@@ -317,6 +322,19 @@ int proto_decode_resize(const struct proto_message *m, struct proto_winsize *out
 	static const struct key keys[] = {{"winsize", KIND_WINSIZE, true, 0, NO_HAS, 0}};
 	*out = (struct proto_winsize){0};
 	return READ(m, PROTO_RESIZE, keys, out);
+}
+
+int proto_decode_action(const struct proto_message *m, struct proto_action *out)
+{
+	static const struct key keys[] = {
+		KEY(proto_action, "verb", KIND_STR, true, verb, PROTO_WORD_MAX),
+		KEY(proto_action, "args", KIND_STRV, true, args, PROTO_ARGS_MAX),
+	};
+	*out = (struct proto_action){0};
+	int error = READ(m, PROTO_ACTION, keys, out);
+	if (error != HW_OK)
+		proto_action_free(out);
+	return error;
 }
 
 int proto_decode_answer(const struct proto_message *m, struct proto_answer *out)
@@ -357,6 +375,7 @@ int proto_decode_started(const struct proto_message *m, struct proto_started *ou
 		KEY(proto_started, "reused", KIND_BOOL, false, reused, 0),
 		KEY(proto_started, "stdin", KIND_BOOL, false, read_stdin, 0),
 		KEY(proto_started, "escape", KIND_I32, false, escape, UCHAR_MAX),
+		KEY(proto_started, "background", KIND_BOOL, false, background, 0),
 	};
 	*out = (struct proto_started){.read_stdin = true, .escape = -1};
 	return READ(m, PROTO_STARTED, keys, out);
@@ -385,7 +404,7 @@ int proto_decode_prompt(const struct proto_message *m, struct proto_prompt *out)
 	_Static_assert(sizeof(enum proto_prompt_kind) == sizeof(uint32_t), "read as a KIND_U32");
 	static const struct key keys[] = {
 		KEY(proto_prompt, "prompt", KIND_U32, true, prompt, 0),
-		KEY(proto_prompt, "kind", KIND_U32, true, kind, PROTO_PROMPT_CONFIRM),
+		KEY(proto_prompt, "kind", KIND_U32, true, kind, PROTO_PROMPT_COMMAND),
 		KEY(proto_prompt, "intro", KIND_STR, false, intro, 0),
 		KEY_HAS(proto_prompt, "fields", KIND_FIELDS, true, fields, nfields,
 			PROTO_FIELDS_MAX),

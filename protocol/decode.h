@@ -20,6 +20,7 @@ void proto_message_finish(struct proto_message *m);
 int proto_decode_request(const struct proto_message *m, struct proto_request *out) HW_NODISCARD;
 int proto_decode_signal(const struct proto_message *m, struct proto_signal *out) HW_NODISCARD;
 int proto_decode_resize(const struct proto_message *m, struct proto_winsize *out) HW_NODISCARD;
+int proto_decode_action(const struct proto_message *m, struct proto_action *out) HW_NODISCARD;
 int proto_decode_answer(const struct proto_message *m, struct proto_answer *out) HW_NODISCARD;
 int proto_decode_control(const struct proto_message *m, struct proto_control *out) HW_NODISCARD;
 int proto_decode_started(const struct proto_message *m, struct proto_started *out) HW_NODISCARD;
@@ -32,6 +33,7 @@ int proto_decode_error(const struct proto_message *m, struct proto_error *out) H
 /* Release what a decode call filled in; a zeroed struct is fine. */
 void proto_request_free(struct proto_request *m);
 void proto_signal_free(struct proto_signal *m);
+void proto_action_free(struct proto_action *m);
 void proto_answer_free(struct proto_answer *m);
 void proto_control_free(struct proto_control *m);
 void proto_exit_free(struct proto_exit *m);

@@ -87,6 +87,12 @@ uint8_t *proto_encode_request(uint32_t request, const struct proto_request *m, s
 	put_uint(&out, "flags", m->flags);
 	if (m->has_winsize)
 		put_winsize(&out, &m->winsize);
+	put_optional(&out, "operation", m->operation);
+	put_optional(&out, "stdio", m->stdio);
+	if (m->modes) {
+		pack_key(&out.body, "modes");
+		pack_strn(&out.pack, m->modes, m->modes_len);
+	}
 	pack_key(&out.body, "streams");
 	pack_array(&out.pack, HW_ARRAY_LEN(m->streams));
 	for (size_t i = 0; i < HW_ARRAY_LEN(m->streams); i++)
@@ -107,6 +113,15 @@ uint8_t *proto_encode_resize(uint32_t request, const struct proto_winsize *m, si
 	struct message out;
 	begin(&out, PROTO_RESIZE, request, SMALL_FRAME);
 	put_winsize(&out, m);
+	return finish(&out, len);
+}
+
+uint8_t *proto_encode_action(uint32_t request, const struct proto_action *m, size_t *len)
+{
+	struct message out;
+	begin(&out, PROTO_ACTION, request, SMALL_FRAME);
+	put_str(&out, "verb", m->verb);
+	put_strv(&out, "args", m->args, PROTO_ARGS_MAX);
 	return finish(&out, len);
 }
 
@@ -144,6 +159,8 @@ uint8_t *proto_encode_started(uint32_t request, const struct proto_started *m, s
 	put_bool(&out, "stdin", m->read_stdin);
 	pack_key(&out.body, "escape");
 	pack_int(&out.pack, m->escape);
+	if (m->background)
+		put_bool(&out, "background", true);
 	return finish(&out, len);
 }
 

@@ -11,6 +11,7 @@
 uint8_t *proto_encode_request(uint32_t request, const struct proto_request *m, size_t *len);
 uint8_t *proto_encode_signal(uint32_t request, const struct proto_signal *m, size_t *len);
 uint8_t *proto_encode_resize(uint32_t request, const struct proto_winsize *m, size_t *len);
+uint8_t *proto_encode_action(uint32_t request, const struct proto_action *m, size_t *len);
 uint8_t *proto_encode_answer(uint32_t request, const struct proto_answer *m, size_t *len);
 uint8_t *proto_encode_control(uint32_t request, const struct proto_control *m, size_t *len);
 uint8_t *proto_encode_started(uint32_t request, const struct proto_started *m, size_t *len);

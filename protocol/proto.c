@@ -28,6 +28,9 @@ void proto_request_free(struct proto_request *m)
 		free_secret_str(m->env[i]);
 	free(m->env);
 	free(m->cwd);
+	free(m->operation);
+	free(m->stdio);
+	free(m->modes);
 	*m = (struct proto_request){0};
 }
 
@@ -35,6 +38,13 @@ void proto_signal_free(struct proto_signal *m)
 {
 	free(m->name);
 	*m = (struct proto_signal){0};
+}
+
+void proto_action_free(struct proto_action *m)
+{
+	free(m->verb);
+	strv_free(m->args);
+	*m = (struct proto_action){0};
 }
 
 void proto_answer_free(struct proto_answer *m)

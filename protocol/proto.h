@@ -8,7 +8,7 @@
 #include "protocol/base.h"
 
 #define PROTO_MAJOR 1 /* in the socket's name: peers of another major never meet */
-#define PROTO_MINOR 0 /* told in REQUEST and CONTROL, for the log and for people */
+#define PROTO_MINOR 1 /* told in REQUEST and CONTROL, for the log and for people */
 
 /* Limits, all checked before anything is allocated. */
 #define PROTO_HEADER_SIZE  4u		   /* the length in front of a payload */
@@ -19,6 +19,7 @@
 #define PROTO_FIELDS_MAX   16		   /* questions in one prompt */
 #define PROTO_NESTING_MAX  8		   /* depth of a body */
 #define PROTO_OBJECTS_MAX  65536	   /* values in one payload, containers included */
+#define PROTO_MODES_MAX	   1024		   /* bytes of encoded terminal modes */
 #define PROTO_WORD_MAX	   128		   /* bytes of a signal's name, a verb, a version */
 #define PROTO_REQUESTS_MAX 1024		   /* live requests on one connection */
 
@@ -43,6 +44,7 @@ enum proto_stream {
 #define PROTO_STDERR_TTY   0x04u
 #define PROTO_WANT_STARTED 0x08u /* send STARTED when the request runs */
 #define PROTO_CAN_ASK	   0x10u /* the client can put prompts to a person */
+#define PROTO_CAN_RUN	   0x20u /* the client runs LocalCommand: prompts of kind COMMAND */
 
 struct proto_winsize {
 	uint32_t cols, rows, xpixel, ypixel;
@@ -62,11 +64,23 @@ struct proto_request {
 	uint32_t flags;	  /* "flags": PROTO_* bits above */
 	bool has_winsize; /* "winsize": [cols, rows, xpixel, ypixel] */
 	struct proto_winsize winsize;
+	char *operation; /* "operation": of -O (check, exit, ...) instead of a session; may be NULL
+			  */
+	char *stdio;	 /* "stdio": host:port of -W, or a path; NULL = none */
+	char *modes;	 /* "modes": of the client's terminal, encoded as RFC 4254 section 8 has it;
+			    NULL = none */
+	size_t modes_len;
 	uint8_t streams[3]; /* "streams": enum proto_stream for stdin, stdout, stderr */
 };
 
 struct proto_signal {
 	char *name; /* "name": without SIG, as RFC 4254 section 6.10 has it: "INT" */
+};
+
+/* ACTION: what a person asks of a live request by an escape: another forward, a break, ... */
+struct proto_action {
+	char *verb;  /* "verb": forward cancel list break rekey verbose quiet */
+	char **args; /* "args": of forward and cancel: an option of ssh(1) and its value */
 };
 
 /* ANSWER to a PROMPT. */
@@ -89,6 +103,7 @@ struct proto_started {
 	bool reused;	 /* "reused": the transport was there before this request */
 	bool read_stdin; /* "stdin": false: stdin is not wanted (-n, StdinNull) */
 	int32_t escape;	 /* "escape": escape character, -1 none */
+	bool background; /* "background": go to the background now (-f) */
 };
 
 /* EXIT: the end of a request. Exactly one of status, signal, error tells how. */
@@ -106,6 +121,7 @@ enum proto_prompt_kind {
 	PROTO_PROMPT_TEXT = 1,	  /* keyboard-interactive round: fields with echo of their own */
 	PROTO_PROMPT_HOSTKEY = 2, /* yes, no or the fingerprint, as ssh asks */
 	PROTO_PROMPT_CONFIRM = 3,
+	PROTO_PROMPT_COMMAND = 4, /* run `intro` by the user's shell (LocalCommand); no fields */
 };
 struct proto_field {
 	char *text; /* "text": shown as it is, but for control characters */

@@ -13,6 +13,7 @@ static int decode_any(const uint8_t *payload, size_t len)
 		struct proto_request request;
 		struct proto_signal signal;
 		struct proto_winsize resize;
+		struct proto_action action;
 		struct proto_answer answer;
 		struct proto_control control;
 		struct proto_started started;
@@ -39,6 +40,7 @@ static int decode_any(const uint8_t *payload, size_t len)
 		FREED(REQUEST, request);
 		FREED(SIGNAL, signal);
 		PLAIN(RESIZE, resize);
+		FREED(ACTION, action);
 		FREED(ANSWER, answer);
 		FREED(CONTROL, control);
 		PLAIN(STARTED, started);

@@ -53,6 +53,11 @@ void session_resize(struct session *s, const struct proto_winsize *size)
 	s->size = *size;
 }
 
+void session_action(struct session *s, const struct proto_action *action)
+{
+	snprintf(s->action, sizeof(s->action), "%s", action->verb);
+}
+
 void session_answer(struct session *s, const struct proto_answer *answer)
 {
 	(void)answer;

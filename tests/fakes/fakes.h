@@ -14,7 +14,7 @@ struct session {
 	struct session_request request;
 	const struct session_events *events;
 	void *ctx;
-	char signal[32];
+	char signal[32], action[32];
 	struct proto_winsize size;
 	unsigned answers;
 	struct session *next; /* of the live ones, newest first */

@@ -15,21 +15,24 @@ ROOMS = {"protocol": {"protocol"}, "client": {"client", "protocol"},
 
 # Layers of daemon/, lowest first: (layer, group, names of its files without suffix).
 LAYERS = [
-    (1, "values", ["cause", "destination*", "digest", "expand", "pattern", "keywords",
-                   "algorithms", "config", "knownhosts*", "keyblob",
-                   "sshwire"]),
+    (1, "values", ["cause", "origin", "forward_spec", "destination*", "digest", "expand",
+                   "pattern", "keywords", "algorithms", "config", "knownhosts*", "keyblob",
+                    "sshwire"]),
     (1, "loop", ["watch", "worker", "defer", "activation", "claim"]),
     (2, "resolve", ["resolve*"]),
     (2, "login", ["login*", "handshake*", "trust*", "auth*", "agent*", "identity*"]),
     (2, "dial", ["dial*"]),
     (2, "pump", ["pump*"]),
     (3, "transport", ["transport*", "channel*"]),
-    (4, "pool", ["pool*"]),
-    (5, "session", ["session*"]),
-    (6, "front", ["dispatch*", "control*", "conn*"]),
-    (7, "listener", ["listener*"]),
-    (8, "app", ["app*"]),
-    (9, "main", ["main"]),
+    (4, "bridge", ["bridge"]),
+    (5, "tunnel", ["tunnel"]),
+    (6, "pool", ["pool*"]),
+    (7, "forward", ["forward"]),
+    (8, "session", ["session*"]),
+    (9, "front", ["dispatch*", "control*", "conn*"]),
+    (10, "listener", ["listener*"]),
+    (11, "app", ["app*"]),
+    (12, "main", ["main"]),
 ]
 SEEN_BY_ALL = {"daemon/app.h", "daemon/config.h"}
 # A front end knows sessions and the pool's listing; it never reaches over them.

@@ -233,7 +233,7 @@ static void test_every_message_is_handled(void **state)
 
 static void test_unknown_type(void **state)
 {
-	static const unsigned types[] = {0, 8, 31, 40, 255};
+	static const unsigned types[] = {0, 9, 31, 40, 255};
 	uint8_t bytes[64];
 
 	(void)state;

@@ -157,15 +157,13 @@ static void test_handed_over(void **state)
 		const char *argv[8], *phrase;
 	} lines[] = {
 		{{"-L", "1:h:2", "h"}, "option -L"},
-		{{"-NL1:h:2", "h"}, "option -N"},
+		{{"-NL1:h:2", "h"}, "option -L"},
 		{{"-D", "1", "h"}, "option -D"},
 		{{"-R1:h:2", "h"}, "option -R"},
-		{{"-W", "h:1", "h"}, "option -W"},
 		{{"-w", "0", "h"}, "option -w"},
 		{{"-A", "h"}, "option -A"},
 		{{"-O", "check", "h"}, "option -O"},
 		{{"-M", "h"}, "option -M"},
-		{{"-N", "h"}, "option -N"},
 		{{"-f", "h", "c"}, "option -f"},
 		{{"-J", "j", "h"}, "option -J"},
 		{{"-S", "/p", "h"}, "option -S"},

@@ -61,7 +61,7 @@ static void request_full(void **state)
 	(void)state;
 	char *args[] = {"-p", "2222", "-o", "User=x y", "", NULL};
 	char *env[] = {"HOME=/root", "BYTES=\xff\xfe\x80", "EMPTY=", "NL=a\nb", NULL};
-	char command[] = "a\0b 'c'";
+	char command[] = "a\0b 'c'", modes[] = {0x03, 0, 0, 0, 0x7f, 0};
 	struct proto_request in = {
 		.minor = 7,
 		.version = "0.1.0",
@@ -74,6 +74,10 @@ static void request_full(void **state)
 		.flags = PROTO_STDIN_TTY | PROTO_CAN_ASK,
 		.has_winsize = true,
 		.winsize = {80, 24, UINT32_MAX, 0},
+		.operation = "forward",
+		.stdio = "[::1]:22",
+		.modes = modes,
+		.modes_len = sizeof(modes),
 		.streams = {PROTO_STREAM_NULL, PROTO_STREAM_CLOSED, PROTO_STREAM_FD},
 	};
 	struct proto_request out;
@@ -91,6 +95,10 @@ static void request_full(void **state)
 	assert_true(out.has_winsize);
 	assert_memory_equal(&out.winsize, &in.winsize, sizeof(in.winsize));
 	assert_memory_equal(out.streams, in.streams, sizeof(in.streams));
+	assert_string_equal(out.operation, in.operation);
+	assert_string_equal(out.stdio, in.stdio);
+	assert_int_equal(out.modes_len, in.modes_len);
+	assert_memory_equal(out.modes, in.modes, in.modes_len);
 	proto_request_free(&out);
 	assert_null(out.env);
 }
@@ -102,6 +110,9 @@ static void request_least(void **state)
 
 	ROUNDTRIP(request, PROTO_REQUEST, &in, &out);
 	assert_null(out.command);
+	assert_null(out.operation);
+	assert_null(out.stdio);
+	assert_null(out.modes);
 	assert_false(out.has_winsize);
 	assert_string_equal(out.version, "");
 	assert_non_null(out.args);
@@ -142,6 +153,13 @@ static void small_client_messages(void **state)
 	assert_string_equal(control_out.verb, "close");
 	assert_strv_equal(control_out.args, args);
 	proto_control_free(&control_out);
+
+	char *spec[] = {"-L", "8080:web1:80", NULL};
+	struct proto_action action = {.verb = "forward", .args = spec}, action_out;
+	ROUNDTRIP(action, PROTO_ACTION, &action, &action_out);
+	assert_string_equal(action_out.verb, "forward");
+	assert_strv_equal(action_out.args, spec);
+	proto_action_free(&action_out);
 }
 
 static void answers(void **state)
@@ -172,6 +190,7 @@ static void started(void **state)
 		{.tty = false, .reused = false, .read_stdin = false, .escape = -1},
 		{.tty = true, .escape = 0},
 		{.reused = true, .escape = 255},
+		{.escape = -1, .background = true},
 	};
 	for (size_t i = 0; i < HW_ARRAY_LEN(cases); i++) {
 		struct proto_started out;
@@ -180,6 +199,7 @@ static void started(void **state)
 		assert_int_equal(out.reused, cases[i].reused);
 		assert_int_equal(out.read_stdin, cases[i].read_stdin);
 		assert_int_equal(out.escape, cases[i].escape);
+		assert_int_equal(out.background, cases[i].background);
 	}
 }
 

@@ -1,0 +1,90 @@
+/* What session*.c share: session.c (life, resolving, what comes from the front end), session_want.c
+ * (what the words ask for), session_stage.c (the connection: lease, forwards, LocalCommand),
+ * session_run.c (the channel). Nobody else includes this. */
+#ifndef HAWSER_DAEMON_SESSION_PRIV_H
+#define HAWSER_DAEMON_SESSION_PRIV_H
+
+#include "daemon/app.h"
+#include "daemon/bridge.h"
+#include "daemon/channel.h"
+#include "daemon/defer.h"
+#include "daemon/destination.h"
+#include "daemon/forward.h"
+#include "daemon/origin.h"
+#include "daemon/pool.h"
+#include "daemon/resolve.h"
+#include "daemon/session.h"
+
+/* What a request becomes once its connection is there. */
+enum session_goal {
+	GOAL_SESSION, /* a shell, command or subsystem on a session channel */
+	GOAL_STDIO,   /* -W: stdin and stdout go to an address at the other side */
+	GOAL_NONE,    /* -N: only forwards */
+};
+
+struct session {
+	struct app *app;
+	const struct session_events *events;
+	void *ctx;
+	struct session_request request;
+	struct origin *origin; /* has the environment and directory of the request */
+	struct destination *dest;
+	struct resolve_job *resolving;
+	uint64_t group; /* of the pool: POOL_SHARED and the like */
+	enum session_goal goal;
+
+	struct pool_waiter *waiter; /* for a lease or a channel */
+	struct pool_lease *lease;
+	struct forward_set *forwards;
+	uint32_t prompt;	   /* number of the open prompt; 0 = none */
+	bool local_command_prompt; /* it is LocalCommand, which the client runs */
+	bool local_command_done;
+
+	struct channel *channel;
+	struct channel_request wanted;
+	struct forward_end stdio; /* GOAL_STDIO */
+	char **env;		  /* for the channel */
+	char *term;
+	bool tty, reused, running, ending;
+	unsigned refusals, losses;
+	uint64_t started_ms;
+	struct bridge bridge;
+	struct proto_exit result; /* of an ending session; strings owned */
+	struct defer begin;
+};
+
+/* session.c */
+/* No more from the channel; what is queued for the client still goes out, then `done`. */
+void session_begin_ending(struct session *s);
+void session_fail(struct session *s, const char *error, const char *hint, bool ran);
+void session_fail_by_cause(struct session *s, const struct cause *why);
+/* Ends the request with a status and no words of ours: they have been said. */
+void session_end_status(struct session *s, unsigned status);
+void session_fall_back(struct session *s, const char *why);
+/* A line for the client when its LogLevel asks for it: level as in destination.log_level. */
+void session_notice(struct session *s, int level, const char *fmt, ...) HW_PRINTF(3, 4);
+void session_prompt(struct session *s, const struct proto_prompt *p);
+
+/* session_want.c */
+/* Fills in goal, wanted, tty, env. False: the words contradict each other; failed. */
+bool session_prepare(struct session *s);
+
+/* session_stage.c */
+/* dest is there, pumps are started: gets a connection and what must stand on it, then the goal. */
+void session_stage_start(struct session *s);
+/* LocalCommand has ended. */
+void session_stage_command_done(struct session *s);
+/* The events of a wait for a channel or lease that both have in common. */
+void session_wait(struct session *s, bool lease, bool front);
+void session_stage_finish(struct session *s);
+void session_on_leased(void *ctx, struct pool_lease *l, bool reused);
+void session_on_lost(void *ctx, const struct cause *why);
+
+/* session_run.c */
+void session_on_granted(void *ctx, struct channel *c, bool reused);
+/* Opens the channel of -W. */
+void session_open_stdio(struct session *s);
+/* The request runs: tells the client. */
+void session_started(struct session *s, bool tty);
+
+#endif

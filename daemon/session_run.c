@@ -1,0 +1,195 @@
+/* A request on its channel: its bytes, its end, and what a lost connection means for it. */
+#include "daemon/session_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/alloc.h"
+#include "protocol/log.h"
+
+/* Refused for the session limit, or the transport lost, before it was sent: so often it moves on. A
+ * server that takes logins and drops them must not be logged in to for ever. */
+#define REFUSALS_MAX 64
+#define LOSSES_MAX   3
+/* Output thrown away after its reader has gone, before the command is ended: enough for a short
+ * command to tell its exit status all the same (`... | head -1`). */
+#define DROPPED_MAX (256 * 1024)
+
+void session_started(struct session *s, bool tty)
+{
+	struct proto_started m = {.tty = tty,
+				  .reused = s->reused,
+				  .escape = s->dest->escape_char,
+				  .background = s->dest->fork_after_auth};
+
+	s->running = true;
+	s->started_ms = uv_now(s->app->loop);
+	if (s->tty && !tty)
+		session_notice(s, 0, "PTY allocation request failed on channel 0");
+	m.read_stdin = s->bridge.in.fd >= 0;
+	if (s->request.words.flags & PROTO_WANT_STARTED)
+		s->events->started(s->ctx, &m);
+}
+
+static void on_running(void *ctx, bool tty)
+{
+	session_started(ctx, tty);
+}
+
+static bool on_data(void *ctx, int stream, const void *data, size_t len, bool must)
+{
+	struct session *s = ctx;
+
+	return bridge_data(&s->bridge, stream, data, len, must);
+}
+
+static void on_turn(void *ctx)
+{
+	struct session *s = ctx;
+
+	if (s->bridge.out.broken && s->bridge.out.dropped > DROPPED_MAX) {
+		/* As ssh: the remote command gets SIGPIPE when it writes on. */
+		s->result.signal = xstrdup("PIPE");
+		session_begin_ending(s);
+		return;
+	}
+	bridge_turn(&s->bridge);
+}
+
+/* The transport died, or a limit was hit, after the request was sent: it is not run again. */
+static void lost(struct session *s, const struct channel_end *end)
+{
+	char text[1024];
+	double ran_s = (double)(uv_now(s->app->loop) - s->started_ms) / 1e3;
+
+	if (s->running)
+		snprintf(text, sizeof(text), "%s; the command had been running for %.1f s",
+			 end->why.text, ran_s);
+	else
+		snprintf(text, sizeof(text), "%s; it is not known whether the command ran",
+			 end->why.text);
+	session_fail(s, text, end->why.hint, true);
+}
+
+static bool may_move_on(struct session *s, const struct channel_end *end)
+{
+	if (end->kind == CHANNEL_OPEN_REFUSED)
+		return ++s->refusals <= REFUSALS_MAX;
+	return end->why.cls != CAUSE_DAEMON_STOPPED && end->why.cls != CAUSE_LIMIT &&
+	       ++s->losses <= LOSSES_MAX;
+}
+
+static void ended(struct session *s, const struct channel_end *end)
+{
+	s->result.has_status = end->has_status;
+	s->result.status = end->status;
+	s->result.ran = true;
+	if (end->signal[0] != '\0')
+		s->result.signal = xstrdup(end->signal);
+	if (!end->has_status && end->signal[0] == '\0') {
+		session_fail(s, "the server closed the session without an exit status",
+			     "its shell was killed, or sshd's ChannelTimeout ended it", true);
+		return;
+	}
+	session_begin_ending(s);
+}
+
+static void on_end(void *ctx, const struct channel_end *end)
+{
+	struct session *s = ctx;
+
+	switch (end->kind) {
+	case CHANNEL_ENDED:
+		ended(s, end);
+		return;
+	case CHANNEL_REQUEST_REFUSED:
+		session_fail_by_cause(s, &end->why);
+		return;
+	case CHANNEL_OPEN_REFUSED:
+	case CHANNEL_LOST:
+		if (end->sent) {
+			lost(s, end);
+			return;
+		}
+		if (!may_move_on(s, end)) {
+			session_fail_by_cause(s, &end->why);
+			return;
+		}
+		channel_release(s->channel);
+		s->channel = NULL;
+		s->bridge.channel = NULL;
+		session_wait(s, false, true);
+		return;
+	}
+}
+
+static const struct channel_events channel_events = {
+	.running = on_running,
+	.data = on_data,
+	.turn = on_turn,
+	.end = on_end,
+};
+
+void session_on_granted(void *ctx, struct channel *c, bool reused)
+{
+	struct session *s = ctx;
+
+	s->waiter = NULL;
+	s->channel = s->bridge.channel = c;
+	/* With a lease it was said, and is known, already. */
+	if (s->lease == NULL) {
+		s->reused = reused;
+		session_notice(s, 1, "hawser: %s the held connection to %s",
+			       reused ? "using" : "opened", s->dest->label);
+	}
+	channel_claim(c, &s->wanted, &channel_events, s);
+}
+
+/* --- -W --- */
+
+/* Both ends have said their last word. */
+static void on_stdio_end(void *ctx, const struct channel_end *end)
+{
+	struct session *s = ctx;
+
+	if (end->kind == CHANNEL_ENDED) {
+		session_end_status(s, 0);
+		return;
+	}
+	if (end->kind == CHANNEL_LOST) {
+		session_fail_by_cause(s, &end->why);
+		return;
+	}
+	/* ssh's words, which scripts look for. */
+	session_notice(s, 0, "channel 0: open failed: %s", end->why.text);
+	session_notice(s, 0, "stdio forwarding failed");
+	session_end_status(s, HW_EXIT_FAILURE);
+}
+
+/* The other side writes no more: neither do we. */
+static void on_stdio_eof(void *ctx)
+{
+	struct session *s = ctx;
+
+	bridge_end_output(&s->bridge);
+}
+
+static const struct channel_events stdio_events = {
+	.running = on_running,
+	.data = on_data,
+	.turn = on_turn,
+	.eof = on_stdio_eof,
+	.end = on_stdio_end,
+};
+
+void session_open_stdio(struct session *s)
+{
+	struct channel_target target = {.path = s->stdio.path,
+					.host = s->stdio.host,
+					.port = s->stdio.port,
+					.origin = "127.0.0.1",
+					.origin_port = 0};
+
+	s->channel = s->bridge.channel =
+		channel_open_direct(pool_lease_transport(s->lease), &target, &stdio_events, s);
+}

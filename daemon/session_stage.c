@@ -1,0 +1,186 @@
+/* What must stand before a request's goal: the connection itself where no session channel stands
+ * for it (forwards, -N, -W), the forwards, and LocalCommand. */
+#include "daemon/session_priv.h"
+
+#include <stdlib.h>
+
+#include "protocol/alloc.h"
+#include "protocol/log.h"
+
+static void on_failed(void *ctx, const struct cause *why, bool handover)
+{
+	struct session *s = ctx;
+
+	s->waiter = NULL;
+	if (handover)
+		session_fall_back(s, why->text);
+	else
+		session_fail_by_cause(s, why);
+}
+
+static void on_prompt(void *ctx, const struct proto_prompt *p)
+{
+	session_prompt(ctx, p);
+}
+
+static void on_pool_notice(void *ctx, const char *text, bool raw)
+{
+	struct session *s = ctx;
+	struct proto_notice m = {.raw = raw, .text = (char *)text};
+
+	/* QUIET hides warnings and banner, as in ssh. */
+	if (s->dest->log_level >= (raw ? 0 : -1))
+		s->events->notice(s->ctx, &m);
+}
+
+static const struct pool_events pool_events = {
+	.granted = session_on_granted,
+	.leased = session_on_leased,
+	.lost = session_on_lost,
+	.failed = on_failed,
+	.prompt = on_prompt,
+	.notice = on_pool_notice,
+};
+
+void session_wait(struct session *s, bool lease, bool front)
+{
+	struct pool_want want = {
+		.dest = s->dest,
+		.origin = s->origin,
+		.group = s->group,
+		.lease = lease,
+		.env = s->env,
+		.terminal = s->tty,
+		.can_ask = (s->request.words.flags & PROTO_CAN_ASK) != 0,
+		.front = front,
+	};
+
+	s->waiter = pool_wait(s->app->pools, &want, &pool_events, s);
+}
+
+/* --- the stages, in order --- */
+
+static void reach_goal(struct session *s)
+{
+	switch (s->goal) {
+	case GOAL_SESSION:
+		session_wait(s, false, false);
+		return;
+	case GOAL_STDIO:
+		session_open_stdio(s);
+		return;
+	case GOAL_NONE:
+		bridge_no_input(&s->bridge);
+		session_started(s, false);
+		return;
+	}
+}
+
+void session_stage_command_done(struct session *s)
+{
+	s->local_command_done = true;
+	if (s->lease == NULL && s->goal != GOAL_SESSION)
+		session_stage_start(s); /* the connection was lost meanwhile */
+	else
+		reach_goal(s);
+}
+
+/* LocalCommand runs in the client, whose terminal and job it is, before the session begins. */
+static void run_local_command(struct session *s)
+{
+	struct proto_prompt p = {.kind = PROTO_PROMPT_COMMAND, .intro = s->dest->local_command};
+
+	if (s->dest->local_command == NULL || s->local_command_done ||
+	    !(s->request.words.flags & PROTO_CAN_RUN)) {
+		reach_goal(s);
+		return;
+	}
+	s->local_command_prompt = true;
+	session_prompt(s, &p);
+}
+
+static void on_forward_notice(void *ctx, int level, const char *text)
+{
+	session_notice(ctx, level, "%s", text);
+}
+
+static void on_forwards_ready(void *ctx, size_t failed)
+{
+	struct session *s = ctx;
+
+	if (failed > 0 && s->dest->exit_on_forward_failure) {
+		/* What failed was said. */
+		session_end_status(s, HW_EXIT_FAILURE);
+		return;
+	}
+	run_local_command(s);
+}
+
+static const struct forward_events forward_events = {
+	.ready = on_forwards_ready,
+	.notice = on_forward_notice,
+};
+
+void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
+{
+	struct session *s = ctx;
+
+	s->waiter = NULL;
+	s->lease = l;
+	s->reused = reused;
+	session_notice(s, 1, "hawser: %s the held connection to %s", reused ? "using" : "opened",
+		       s->dest->label);
+	if (s->dest->nforwards == 0) {
+		run_local_command(s);
+		return;
+	}
+	s->forwards =
+		forward_set_create(s->app, pool_lease_transport(l), s->dest, &forward_events, s);
+	forward_set_start(s->forwards);
+}
+
+/* A connection that is lost before anything was asked of it is looked for anew so often. */
+#define LOSSES_MAX 3
+
+/* The connection under the lease has ended. A session channel on it hears of its own end. */
+void session_on_lost(void *ctx, const struct cause *why)
+{
+	struct session *s = ctx;
+	bool had_forwards = s->forwards != NULL;
+
+	s->lease = NULL;
+	forward_set_destroy(s->forwards);
+	s->forwards = NULL;
+	if (s->channel != NULL) {
+		if (had_forwards)
+			session_notice(s, 0, "hawser: %s; the forwards ended with it", why->text);
+		return;
+	}
+	if (s->running || ++s->losses > LOSSES_MAX || why->cls == CAUSE_DAEMON_STOPPED) {
+		session_fail(s, why->text, why->hint, s->running);
+		return;
+	}
+	if (s->local_command_prompt)
+		return; /* its end finds no lease, and begins anew */
+	if (s->waiter != NULL)
+		pool_leave(s->waiter);
+	s->waiter = NULL;
+	session_stage_start(s);
+}
+
+void session_stage_start(struct session *s)
+{
+	if (s->goal != GOAL_SESSION || s->dest->nforwards > 0 || s->dest->local_command != NULL)
+		session_wait(s, true, false);
+	else
+		session_wait(s, false, false);
+}
+
+void session_stage_finish(struct session *s)
+{
+	forward_set_destroy(s->forwards);
+	s->forwards = NULL;
+	if (s->lease != NULL)
+		pool_lease_release(s->lease);
+	s->lease = NULL;
+}
