@@ -10,7 +10,7 @@ static void on_slow(void *ctx, const struct agent_key *key)
 	struct login *l = ctx;
 	char *what = auth_keys_describe(&key->blob, key->comment);
 
-	login_warn(l, "hawser: waiting for the key's confirmation (touch or PIN): %s", what);
+	login_info(l, "hawser: waiting for the key's confirmation (touch or PIN): %s", what);
 	free(what);
 }
 
@@ -33,8 +33,7 @@ void auth_agent_open(struct auth *a, struct auth_keys *k)
 	}
 	k->agent_tried = xcalloc(agent_key_count(k->agent) + 1, sizeof(bool));
 	agent_bind(k->agent, &a->l->binding);
-	if (a->l->dest->log_level >= 0)
-		agent_on_slow(k->agent, on_slow, a->l);
+	agent_on_slow(k->agent, on_slow, a->l);
 }
 
 int auth_agent_signer(const struct auth *a, const struct auth_keys *k, const struct keyblob *cert,

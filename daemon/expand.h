@@ -6,7 +6,13 @@
 
 #include "protocol/base.h"
 
-/* What the tokens stand for; all borrowed, none NULL but env (then no variable is set). */
+struct expand_extra {
+	char letter;
+	const char *value;
+};
+
+/* What the tokens stand for; all borrowed, none NULL but env (then no variable is set) and extra.
+ */
 struct expand_context {
 	const char *typed;    /* %n: the host as typed */
 	const char *hostname; /* %h */
@@ -15,6 +21,8 @@ struct expand_context {
 	const char *alias;    /* %k: HostKeyAlias, else the host as typed */
 	char *const *env;     /* ${NAME} */
 	const char *cwd;      /* what relative paths are relative to */
+	/* NULL, or tokens of one keyword only, up to a letter of '\\0' */
+	const struct expand_extra *extra;
 };
 
 /* The password entry of our uid, looked up once per process (that first call may block in a name

@@ -82,6 +82,8 @@ static bool set_algorithms(struct login *l)
 		ciphers = FAST_AES_CIPHERS;
 	hostkeys = trust_order_algorithms(l, d->hostkey_algs != NULL ? d->hostkey_algs
 								     : DEFAULT_HOSTKEYS);
+	if (hostkeys == NULL)
+		return false;
 	ok = set_list(l, SSH_OPTIONS_KEY_EXCHANGE, "key exchange methods", d->kex) &&
 	     set_list(l, SSH_OPTIONS_HOSTKEYS, "host key algorithms", hostkeys) &&
 	     set_list(l, SSH_OPTIONS_CIPHERS_C_S, "ciphers", ciphers) &&

@@ -180,3 +180,30 @@ char *keyblob_base64(const struct keyblob *b)
 {
 	return digest_base64(b->data, b->len);
 }
+
+unsigned keyblob_bits(const struct keyblob *b)
+{
+	const char *type = keyblob_short_type(b);
+	struct sshwire_in in = {.data = b->data, .len = b->len}, n;
+	unsigned bits;
+
+	if (strncmp(type, "ED25519", 7) == 0 || strcmp(type, "ECDSA-SK") == 0)
+		return 256;
+	/* Behind the type, and a certificate's nonce: RSA has e and n, ECDSA the curve's name. */
+	if (!sshwire_skip_strings(&in, keyblob_is_cert(b) ? 2 : 1))
+		return 0;
+	if (strcmp(type, "RSA") == 0 && !sshwire_skip_strings(&in, 1))
+		return 0;
+	if (!sshwire_string(&in, &n) || n.len == 0)
+		return 0;
+	if (strcmp(type, "ECDSA") == 0)
+		return sshwire_is(&n, "nistp521") ? 521 : sshwire_is(&n, "nistp384") ? 384 : 256;
+	while (n.len > 1 && n.data[0] == 0) {
+		n.data++;
+		n.len--;
+	}
+	bits = (unsigned)n.len * 8;
+	for (unsigned top = n.data[0]; bits > 0 && (top & 0x80) == 0; top = top << 1 | 1)
+		bits--;
+	return bits;
+}

@@ -26,6 +26,8 @@ bool keyblob_is_cert(const struct keyblob *b);
 bool keyblob_plain(const struct keyblob *cert, struct keyblob *out);
 /* The type's name, "ssh-ed25519", into out; "unknown" when the bytes make no sense. */
 void keyblob_type(const struct keyblob *b, char *out, size_t size);
+/* The key's size as ssh-keygen -l prints it; 0 = not known. */
+unsigned keyblob_bits(const struct keyblob *b);
 /* As OpenSSH's messages name it: "ED25519", "RSA", "ECDSA-SK". Static. */
 const char *keyblob_short_type(const struct keyblob *b);
 /* Base64 without line breaks, on the heap. */

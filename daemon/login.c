@@ -188,6 +188,20 @@ void login_warn(struct login *l, const char *fmt, ...)
 	free(line);
 }
 
+void login_info(struct login *l, const char *fmt, ...)
+{
+	char *line;
+	va_list ap;
+
+	if (l->dest->log_level < 0)
+		return;
+	va_start(ap, fmt);
+	line = xvasprintf(fmt, ap);
+	va_end(ap);
+	tell(l, xasprintf("%s\n", line), false);
+	free(line);
+}
+
 /* The server's words before it lets anybody in, once. */
 static void tell_banner(struct login *l)
 {

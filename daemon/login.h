@@ -40,6 +40,8 @@ struct login_result {
 			   NULL; freed by login after done */
 	struct login_hint hint; /* for next time */
 	bool prompted;		/* a person was asked: another login would ask again */
+	bool untrusted;		/* the host key was accepted against the evidence
+				   (StrictHostKeyChecking no): ssh forwards nothing then */
 	bool handover;		/* the real ssh could do what libssh cannot; nothing that had an
 				   effect was sent */
 	unsigned kex_ms, auth_ms;

@@ -77,6 +77,8 @@ void login_answers_free(char **answers);
 void login_phase(struct login *l, const char *phase);
 /* Appends a line to the warnings that the user reads. */
 void login_warn(struct login *l, const char *fmt, ...) HW_PRINTF(2, 3);
+/* The same, for what ssh says at LogLevel INFO and above. */
+void login_info(struct login *l, const char *fmt, ...) HW_PRINTF(2, 3);
 /* The session died (login_dead() or SSH_ERROR): sets why from libssh's words, which are read here
  * and at once. */
 void login_session_died(struct login *l);
