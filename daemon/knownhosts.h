@@ -68,10 +68,11 @@ char *knownhosts_order_algorithms(const struct knownhosts *kh, const char *offer
 
 /* false: it would be read back as something else than it is. */
 bool knownhosts_writable_name(const char *name);
-/* Appends a line for name and, when it is not NULL, the address also (hashed: a line each) to file
- * (made 0600 in a directory made 0700 if missing) in one write; hashed as
- * HashKnownHosts does (|1|salt|hash) when asked. why gets a sentence on failure: HW_ESYS, or
- * HW_EINVAL for a name that would be read back as something else. */
+/* Appends a line to file (made 0600 in a directory made 0700 if missing) in one write; hashed as
+ * HashKnownHosts does (|1|salt|hash) when asked. also: NULL, or an address as known_hosts spells
+ * it ("[10.0.0.5]:2222") that stands beside the name; hashed, on a line of its own. why gets a
+ * sentence on failure: HW_ESYS, or HW_EINVAL for a name that would be read back as something else.
+ */
 int knownhosts_append(const char *file, const char *name, const char *also, uint16_t port,
 		      bool hashed, const char *key_type, const uint8_t *blob, size_t blob_len,
 		      char *why, size_t why_size) HW_NODISCARD;

@@ -63,7 +63,7 @@ static char *make_line(const char *name, const char *also, uint16_t port, bool h
 		       const char *key_type, const uint8_t *blob, size_t blob_len)
 {
 	char *host = hidden_or_plain(name, port, hashed);
-	char *second = also != NULL ? hidden_or_plain(also, port, hashed) : NULL;
+	char *second = also == NULL ? NULL : hashed ? knownhosts_hash_name(also) : xstrdup(also);
 	char *key = digest_base64(blob, blob_len), *line = NULL;
 
 	if (host != NULL && also == NULL)
@@ -108,7 +108,7 @@ int knownhosts_append(const char *file, const char *name, const char *also, uint
 	char *line;
 	int fd, r, saved;
 
-	if (!knownhosts_writable_name(name) || (also != NULL && !knownhosts_writable_name(also))) {
+	if (!knownhosts_writable_name(name)) {
 		snprintf(why, why_size, "The name %s can't be written to %s", name, file);
 		return HW_EINVAL;
 	}

@@ -110,25 +110,18 @@ static bool other_types_known(const struct login *l)
 static bool remember_key(struct login *l, const struct shown_key *k, const struct trust_address *t)
 {
 	const char *file = l->dest->user_known_hosts[0];
-	const char *also = t->on && t->state == KNOWNHOSTS_UNKNOWN ? l->peer : NULL;
+	const char *also = t->on && t->state == KNOWNHOSTS_UNKNOWN ? t->name : NULL;
 	char why[256];
 	uint16_t port;
 	char *name = trust_known_name(l->dest, &port);
-	int rc;
+	int rc = knownhosts_append(file, name, also, port, l->dest->hash_known_hosts, k->type,
+				   k->blob.data, k->blob.len, why, sizeof(why));
 
-	/* An alias has no port, but the address has one: no line for both. */
-	rc = knownhosts_append(file, name, port == l->dest->port ? also : NULL, port,
-			       l->dest->hash_known_hosts, k->type, k->blob.data, k->blob.len, why,
-			       sizeof(why));
-	if (rc == HW_OK && also != NULL && port != l->dest->port)
-		rc = knownhosts_append(file, also, NULL, l->dest->port, l->dest->hash_known_hosts,
-				       k->type, k->blob.data, k->blob.len, why, sizeof(why));
 	free(name);
 	if (rc == HW_OK)
-		login_info(l,
-			   "Warning: Permanently added '%s%s%s' (%s) to the list of known hosts.",
-			   k->name, also != NULL ? "," : "", also != NULL ? t->name : "",
-			   k->short_type);
+		login_info(
+			l, "Warning: Permanently added '%s%s%s' (%s) to the list of known hosts.",
+			k->name, also != NULL ? "," : "", also != NULL ? also : "", k->short_type);
 	else
 		login_info(l, "Failed to add the host to the list of known hosts (%s).", why);
 	return rc == HW_OK;
