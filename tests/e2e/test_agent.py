@@ -206,6 +206,43 @@ def test_security_key_in_the_agent(agent, kind):
     assert agent.ok("h", "echo in", env=agent.agent.env) == "in\n"
 
 
+# ---- keys kept for certain destinations -------------------------------------------------------
+
+def constrained(box, *hosts):
+    """The user's key, for these hosts of known_hosts only (ssh-add -h)."""
+    words = [w for host in hosts for w in ("-h", host)]
+    box.agent.add("-H", box.known_hosts, *words, box.keys.user)
+    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+
+
+KEX = ["curve25519-sha256", "ecdh-sha2-nistp384", "diffie-hellman-group14-sha256",
+       "diffie-hellman-group-exchange-sha256"]
+
+
+@oracle
+@pytest.mark.core
+@pytest.mark.parametrize("kex", KEX)
+def test_key_for_this_destination(agent, kex):
+    """ssh-add -h: the agent is told which server it signs for (session-bind@openssh.com)."""
+    constrained(agent, f"[127.0.0.1]:{agent.sshd.port}")
+    assert agent.ok("-o", f"KexAlgorithms={kex}", "h", "echo in", env=agent.agent.env) == "in\n"
+
+
+@oracle
+def test_key_for_another_destination(agent):
+    """A key that is kept for another host is not signed with."""
+    other = agent.server(HostKeys=["rsa"])
+    agent.trust(other, ["rsa"])
+    agent.host("h", agent.sshd)
+    key = agent.keys.make("host_elsewhere")
+    with open(agent.known_hosts, "a") as f:
+        f.write("elsewhere " + " ".join(read_text(f"{key}.pub").split()[:2]) + "\n")
+    constrained(agent, "elsewhere")
+    result = agent.run("h", "true", env=agent.agent.env)
+    assert result.status == 255 and "permission denied (publickey" in result.err.lower()
+    assert agent.sshd.logins() == 0
+
+
 # ---- the hint --------------------------------------------------------------------------------
 
 HINT = "waiting for the key's confirmation (touch or PIN): "
