@@ -121,6 +121,7 @@ static void grant(struct slot *s, struct pool_waiter *w)
 			channel_release(other);
 		c = channel_open(s->transport, w->env);
 	}
+	pool->had_session = true;
 	strv_free(pool->warm_env);
 	pool->warm_env = strv_dup(w->env);
 	unlink_waiter(w);

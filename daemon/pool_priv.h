@@ -56,6 +56,7 @@ struct pool {
 	struct login_hint hint;
 	unsigned limit;		/* sessions per transport, learnt; 0 = unknown */
 	unsigned confirmed;	/* most that were open at once on one transport */
+	bool had_session;	/* a session was asked for: warm channels may be of use */
 	bool prompted;		/* a login needed a person: no further transport by ourselves */
 	uint64_t no_more_until; /* loop ms: a further transport failed to open; 0 = none */
 	unsigned alive_interval, alive_count; /* seconds, keepalives; the shortest asked for */

@@ -195,7 +195,9 @@ void slot_keep_warm(struct slot *s)
 	const struct config *config = &pool->pools->app->config;
 	struct transport_stats stats;
 
-	if (!s->ready || s->draining || config->warm == 0 || s->pause_until != 0)
+	/* A connection for forwards only never sees a session, as with ssh -N. */
+	if (!s->ready || s->draining || config->warm == 0 || !pool->had_session ||
+	    s->pause_until != 0)
 		return;
 	drop_unfit_warm(s);
 	if (s->warm_blocked && slot_sessions(s) == 0)
