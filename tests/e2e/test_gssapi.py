@@ -1,5 +1,5 @@
-"""Kerberos tickets (GSSAPI): with a KDC of our own on the loopback device. hawser leaves them to ssh,
-when no key gets in and before anybody is asked."""
+"""Kerberos tickets (GSSAPI): with a KDC of our own on the loopback device. hawser leaves them to
+ssh, when no key gets in and before anybody is asked."""
 import os
 import shutil
 import subprocess
