@@ -112,9 +112,44 @@ void agent_on_slow(struct agent *a, void (*slow)(void *ctx, const struct agent_k
 	a->slow_ctx = ctx;
 }
 
-void agent_bind(struct agent *a, const struct agent_binding *b)
+void agent_bind(struct agent *a, struct agent_binding *b)
 {
 	a->binding = b;
+}
+
+struct agent *agent_create_mute(const struct keyblob *key, int cancel_fd)
+{
+	struct agent *a = xcalloc(1, sizeof(*a));
+
+	a->fd = a->theirs = a->ours = -1;
+	a->cancel_fd = cancel_fd;
+	a->keys = xcalloc(1, sizeof(*a->keys));
+	a->keys->blob = (struct keyblob){.data = xmemdup(key->data, key->len), .len = key->len};
+	a->keys->comment = xstrdup("");
+	a->nkeys = 1;
+	return a;
+}
+
+bool agent_binding_put(const struct agent_binding *b, bool forwarding, struct sshwire_out *out)
+{
+	static const char name[] = "session-bind@openssh.com";
+
+	if (b->host_key.data == NULL || b->signature.data == NULL || b->session.data == NULL)
+		return false;
+	sshwire_put_u8(out, AGENT_EXTENSION);
+	sshwire_put_string(out, name, strlen(name));
+	sshwire_put_string(out, b->host_key.data, b->host_key.len);
+	sshwire_put_string(out, b->session.data, b->session.len);
+	sshwire_put_string(out, b->signature.data, b->signature.len);
+	sshwire_put_u8(out, forwarding);
+	return true;
+}
+
+void agent_binding_finish(struct agent_binding *b)
+{
+	keyblob_finish(&b->host_key);
+	keyblob_finish(&b->signature);
+	keyblob_finish(&b->session);
 }
 
 int agent_add(const char *path, int cancel_fd, const struct keyblob *private_key,

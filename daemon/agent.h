@@ -7,6 +7,7 @@
 #define HAWSER_DAEMON_AGENT_H
 
 #include "daemon/keyblob.h"
+#include "daemon/sshwire.h"
 
 struct agent_key {
 	struct keyblob blob;
@@ -14,10 +15,15 @@ struct agent_key {
 };
 
 /* What proves to an agent which server this connection is to (session-bind@openssh.com): the host
- * key, and the signature that the server made with it in the first key exchange. */
+ * key, and the signature that the server made with it over the session's identifier. */
 struct agent_binding {
-	struct keyblob host_key, signature;
+	struct keyblob host_key, signature, session;
 };
+
+/* The message that says so, without its length, added to out. false: not all of it is known.
+ * forwarding: the agent's connection is handed on to that server. */
+bool agent_binding_put(const struct agent_binding *b, bool forwarding, struct sshwire_out *out);
+void agent_binding_finish(struct agent_binding *b);
 
 struct agent; /* a connection to an agent, and the keys it listed */
 
@@ -32,9 +38,13 @@ const struct agent_key *agent_key_at(const struct agent *a, size_t i); /* borrow
  * On the relay's thread, while the caller's waits in libssh. */
 void agent_on_slow(struct agent *a, void (*slow)(void *ctx, const struct agent_key *key),
 		   void *ctx);
-/* Before it signs first, the agent is told by b (borrowed, NULL ok) which server it signs for. An
- * agent that does not understand it just goes on. */
-void agent_bind(struct agent *a, const struct agent_binding *b);
+/* Before it signs first, the agent is told by b (borrowed) which server it signs for. The session's
+ * identifier is learnt from what there is to sign, and left in b. An agent that does not understand
+ * it just goes on. */
+void agent_bind(struct agent *a, struct agent_binding *b);
+/* No agent at all: it has the one key (copied) and refuses to sign. To learn what there would be to
+ * sign. */
+struct agent *agent_create_mute(const struct keyblob *key, int cancel_fd);
 
 /* A key to show to the server: of the agent, or a certificate for it from a file. */
 struct agent_offer {

@@ -7,13 +7,13 @@
 #include "daemon/agent_io.h"
 
 struct agent {
-	int fd, cancel_fd;
+	int fd, cancel_fd; /* fd -1: mute */
 	struct agent_key *keys;
 	size_t nkeys;
 	void (*slow)(void *ctx, const struct agent_key *key);
 	void *slow_ctx;
-	const struct agent_binding *binding; /* NULL: none to be had */
-	bool bound;			     /* tried, on this connection */
+	struct agent_binding *binding; /* NULL: none wanted */
+	bool bound;		       /* tried, on this connection */
 
 	/* the relay */
 	pthread_t thread;

@@ -37,26 +37,28 @@ static struct agent_io_message keys_answer(const struct agent *a)
 	return (struct agent_io_message){.data = out.data, .len = out.len};
 }
 
-/* Which server the signature is for, said once: without it the agent refuses keys that were added
- * for certain destinations only (ssh-add -h). The session's identifier is the first string of what
- * is to be signed (RFC 4252, section 7). */
-static void bind_session(struct agent *a, const struct agent_io *io, struct sshwire_in data)
+/* The session's identifier is the first string of what is to be signed (RFC 4252, section 7). */
+static void learn_session(struct agent *a, struct sshwire_in data)
 {
-	static const char name[] = "session-bind@openssh.com";
-	const struct agent_binding *b = a->binding;
-	struct agent_io_message answer = {.data = NULL};
-	struct sshwire_out out = {.data = NULL};
 	struct sshwire_in session;
 
-	if (a->bound || b == NULL || b->signature.data == NULL || !sshwire_string(&data, &session))
+	if (a->binding == NULL || a->binding->session.data != NULL ||
+	    !sshwire_string(&data, &session) || session.len == 0)
+		return;
+	a->binding->session.data = xmemdup(session.data, session.len);
+	a->binding->session.len = session.len;
+}
+
+/* Which server the signature is for, said once: without it the agent refuses keys that were added
+ * for certain destinations only (ssh-add -h). */
+static void bind_session(struct agent *a, const struct agent_io *io)
+{
+	struct agent_io_message answer = {.data = NULL};
+	struct sshwire_out out = {.data = NULL};
+
+	if (a->bound || a->binding == NULL || !agent_binding_put(a->binding, false, &out))
 		return;
 	a->bound = true;
-	sshwire_put_u8(&out, AGENT_EXTENSION);
-	sshwire_put_string(&out, name, strlen(name));
-	sshwire_put_string(&out, b->host_key.data, b->host_key.len);
-	sshwire_put_string(&out, session.data, session.len);
-	sshwire_put_string(&out, b->signature.data, b->signature.len);
-	sshwire_put_u8(&out, 0); /* not forwarded */
 	if (agent_io_ask(io, out.data, out.len, &answer) == HW_OK &&
 	    answer.data[0] != AGENT_SUCCESS)
 		log_debug("the agent does not bind its connection to the session");
@@ -104,7 +106,10 @@ static struct agent_io_message sign(struct agent *a, const struct agent_io_messa
 	}
 	if (signer == NULL)
 		return answer;
-	bind_session(a, &io, data);
+	learn_session(a, data);
+	if (a->fd == -1)
+		return answer;
+	bind_session(a, &io);
 	/* For a certificate from a file the agent knows the plain key only. */
 	sshwire_put_u8(&out, AGENT_SIGN_REQUEST);
 	sshwire_put_string(&out, signer->data, signer->len);

@@ -188,3 +188,28 @@ enum auth_outcome auth_agent_run(struct auth *a, struct auth_keys *k)
 	free(offers);
 	return out;
 }
+
+/* libssh's own agent method over an agent that signs nothing: it probes, and asks for a signature
+ * of what holds the identifier. */
+int auth_agent_learn_session(struct auth *a, const struct keyblob *key)
+{
+	static const struct agent_offer only = {.key = 0};
+	struct login *l = a->l;
+	struct agent *mute;
+	int fd, rc = SSH_AUTH_ERROR;
+
+	if (l->dest->forward_agent == NULL || l->binding.signature.data == NULL ||
+	    l->binding.session.data != NULL || !keyblob_known(key))
+		return SSH_AUTH_ERROR;
+	mute = agent_create_mute(key, l->cancel_fd);
+	agent_bind(mute, &l->binding);
+	fd = agent_relay_start(mute, &only, 1, l->deadline_ms);
+	if (fd != -1) {
+		ssh_set_agent_socket(l->session, fd);
+		rc = auth_call(a, step_agent, NULL);
+		ssh_set_agent_socket(l->session, SSH_INVALID_SOCKET);
+		(void)agent_relay_stop(mute);
+	}
+	agent_close(mute);
+	return rc;
+}

@@ -117,7 +117,9 @@ static enum auth_outcome try_key(struct auth *a, struct id_file *f, ssh_key key)
 			return AUTH_REFUSED;
 		}
 	}
-	rc = auth_call(a, step_publickey, with != NULL ? with : key);
+	rc = auth_agent_learn_session(a, &f->blob);
+	if (rc != SSH_AUTH_DENIED && rc != AUTH_CALL_ENDED)
+		rc = auth_call(a, step_publickey, with != NULL ? with : key);
 	ssh_key_free(with);
 	if (rc == SSH_AUTH_SUCCESS || rc == SSH_AUTH_PARTIAL) {
 		auth_keys_remember(a, &f->blob);

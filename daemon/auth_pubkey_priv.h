@@ -45,6 +45,11 @@ enum auth_outcome auth_agent_run(struct auth *a, struct auth_keys *k);
 int auth_agent_signer(const struct auth *a, const struct auth_keys *k, const struct keyblob *cert,
 		      size_t *key);
 
+/* Before a key from a file signs: completes l->binding, where an agent is going to be forwarded, at
+ * the cost of a probe. SSH_AUTH_DENIED: the server does not take the key at all; AUTH_CALL_ENDED;
+ * else go on. */
+int auth_agent_learn_session(struct auth *a, const struct keyblob *key);
+
 /* auth_file.c */
 enum auth_outcome auth_file_try(struct auth *a, struct id_file *f);
 /* Without a question or a probe: the private key at hand signs at once. HW_ENOENT: it is not at

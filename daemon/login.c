@@ -440,6 +440,7 @@ static void run_login(void *ctx)
 	}
 	if (ok && !login_cancelled(l)) {
 		l->result.session = l->session;
+		l->result.binding = &l->binding;
 		l->session = NULL;
 		return;
 	}
@@ -457,8 +458,7 @@ static void destroy(struct login *l)
 {
 	close_session(l);
 	knownhosts_finish(&l->known);
-	keyblob_finish(&l->binding.host_key);
-	keyblob_finish(&l->binding.signature);
+	agent_binding_finish(&l->binding);
 	login_answers_free(l->answers);
 	free(l->reason);
 	free(l->result.banner);

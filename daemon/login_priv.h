@@ -39,7 +39,7 @@ struct login {
 	struct login_result result;
 	enum login_trust trust;
 	struct knownhosts known;      /* the lines that match this host */
-	struct agent_binding binding; /* what was seen of it; else empty */
+	struct agent_binding binding; /* as far as it was seen */
 	const char *phase;	      /* "key exchange" ..., for texts */
 
 	atomic_bool cancelled;
