@@ -175,17 +175,22 @@ enum auth_outcome auth_agent_offer(struct auth *a, struct auth_keys *k,
 	return auth_outcome(rc);
 }
 
-enum auth_outcome auth_agent_run(struct auth *a, struct auth_keys *k)
+enum auth_outcome auth_agent_run(struct auth *a, struct auth_keys *k,
+				 const struct agent_offer *first, size_t n)
 {
 	enum auth_outcome out = AUTH_REFUSED;
-	struct agent_offer *offers;
-	size_t n = order_keys(a, k, &offers);
+	struct agent_offer *own, *all;
+	size_t nown = order_keys(a, k, &own);
 
-	if (n > 0)
-		out = auth_agent_offer(a, k, offers, n);
+	all = xcalloc(n + nown + 1, sizeof(*all));
+	memcpy(all, first, n * sizeof(*all));
+	memcpy(all + n, own, nown * sizeof(*all));
+	if (n + nown > 0)
+		out = auth_agent_offer(a, k, all, n + nown);
 	else if (agent_key_count(k->agent) == 0)
 		auth_note(a, "the agent holds no keys");
-	free(offers);
+	free(all);
+	free(own);
 	return out;
 }
 

@@ -149,18 +149,50 @@ void auth_pubkey_finish(struct auth *a)
 
 /* --- the method --- */
 
-/* CertificateFile's come first; the agent's key is asked before a file's. */
-static enum auth_outcome try_cert(struct auth *a, struct auth_keys *k, struct id_file *c)
+/* CertificateFile's come first; the agent's key is asked before a file's. Those that the agent
+ * signs for wait in offers, so that it is one run of libssh's agent method (it leaks a buffer for
+ * each further one): what can be offered at once with the agent's own keys stays there. */
+static enum auth_outcome try_certs(struct auth *a, struct auth_keys *k, struct agent_offer *offers,
+				   size_t *n)
 {
-	struct agent_offer offer = {.cert = &c->blob};
+	enum auth_outcome out = AUTH_REFUSED;
 
-	c->tried = true;
-	if (auth_agent_signer(a, k, &c->blob, &offer.key) == HW_OK)
-		return auth_agent_offer(a, k, &offer, 1);
-	if (c->path != NULL)
-		return auth_file_try(a, c);
-	auth_note(a, "certificate %s: no private key for it is at hand", c->cert_path);
-	return AUTH_REFUSED;
+	for (size_t i = 0; out == AUTH_REFUSED && i < k->ncerts; i++) {
+		struct id_file *c = &k->certs[i];
+		struct agent_offer offer = {.cert = &c->blob};
+
+		if (c->tried)
+			continue;
+		c->tried = true;
+		if (auth_agent_signer(a, k, &c->blob, &offer.key) == HW_OK) {
+			offers[(*n)++] = offer;
+			continue;
+		}
+		if (c->path == NULL) {
+			auth_note(a, "certificate %s: no private key for it is at hand",
+				  c->cert_path);
+			continue;
+		}
+		if (*n > 0)
+			out = auth_agent_offer(a, k, offers, *n);
+		*n = 0;
+		if (out == AUTH_REFUSED)
+			out = auth_file_try(a, c);
+	}
+	return out;
+}
+
+/* Certificates first, then what else the agent has. */
+static enum auth_outcome try_certs_and_agent(struct auth *a, struct auth_keys *k)
+{
+	struct agent_offer *offers = xcalloc(k->ncerts + 1, sizeof(*offers));
+	size_t n = 0;
+	enum auth_outcome out = try_certs(a, k, offers, &n);
+
+	if (out == AUTH_REFUSED && k->agent != NULL)
+		out = auth_agent_run(a, k, offers, n);
+	free(offers);
+	return out;
 }
 
 static bool is_hinted(const struct auth *a, const struct keyblob *blob)
@@ -214,18 +246,14 @@ static enum auth_outcome try_hinted(struct auth *a, struct auth_keys *k)
 enum auth_outcome auth_pubkey_run(struct auth *a)
 {
 	struct auth_keys *k = get_keys(a);
-	enum auth_outcome out = AUTH_REFUSED;
+	enum auth_outcome out;
 
 	if (a->first_try_blind)
 		return try_hinted(a, k);
 	auth_agent_open(a, k);
 	if (k->agent == NULL && login_check(a->l) != HW_OK)
 		return AUTH_ENDED;
-	for (size_t i = 0; out == AUTH_REFUSED && i < k->ncerts; i++)
-		if (!k->certs[i].tried)
-			out = try_cert(a, k, &k->certs[i]);
-	if (out == AUTH_REFUSED && k->agent != NULL)
-		out = auth_agent_run(a, k);
+	out = try_certs_and_agent(a, k);
 	for (size_t i = 0; out == AUTH_REFUSED && i < k->nfiles; i++) {
 		if (!k->files[i].tried)
 			out = auth_file_try(a, &k->files[i]);

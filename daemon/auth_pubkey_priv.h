@@ -39,8 +39,9 @@ void auth_agent_open(struct auth *a, struct auth_keys *k);
 /* Offers keys of the agent until one is taken or none is left. */
 enum auth_outcome auth_agent_offer(struct auth *a, struct auth_keys *k,
 				   const struct agent_offer *offers, size_t n);
-/* All that the configuration lets us offer, in OpenSSH's order. */
-enum auth_outcome auth_agent_run(struct auth *a, struct auth_keys *k);
+/* The n first ones, then all that the configuration lets us offer, in OpenSSH's order. */
+enum auth_outcome auth_agent_run(struct auth *a, struct auth_keys *k,
+				 const struct agent_offer *first, size_t n);
 /* The agent's key that signs for this certificate and may be used: its index, else HW_ENOENT. */
 int auth_agent_signer(const struct auth *a, const struct auth_keys *k, const struct keyblob *cert,
 		      size_t *key);

@@ -191,6 +191,25 @@ def test_identity_agent(agent, how):
     assert (result.status == 0) == (how != "none"), result
 
 
+# ---- kinds of keys ---------------------------------------------------------------------------
+
+@oracle
+@pytest.mark.parametrize("kind, algorithm", [
+    ("ed25519", "ssh-ed25519"), ("ecdsa", "ecdsa-sha2-nistp256"),
+    ("ecdsa521", "ecdsa-sha2-nistp521"), ("rsa", "rsa-sha2-512"), ("pem", "rsa-sha2-256")])
+def test_each_kind_of_key_in_the_agent(bare, kind, algorithm):
+    """The agent signs with the algorithm that the server wants; RSA with SHA-2 only."""
+    box = bare
+    box.sshd = box.server(PubkeyAcceptedAlgorithms=algorithm)
+    box.trust(box.sshd)
+    key = make(box, "id", *KINDS[kind])
+    agent = Agent(box, key)
+    key.unlink()
+    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.start_daemon()
+    assert box.ok("h", "echo in", env=agent.env) == "in\n"
+
+
 # ---- security keys ---------------------------------------------------------------------------
 
 @oracle
