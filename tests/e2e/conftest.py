@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from daemon import ORACLE, Box  # noqa: E402
 from sshd import Account, Keys  # noqa: E402
+from toolbox import Tools  # noqa: E402
 from util import SLOW  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
@@ -122,6 +123,14 @@ def warm(box):
     if not ORACLE:
         assert box.ok("h", "true") == ""
     return box
+
+
+@pytest.fixture
+def tools(box):
+    """What runs rsync, git and others with hawser in ssh's place, over a box's one server."""
+    made = Tools(box)
+    yield made
+    made.close()
 
 
 # ---- every test has a deadline, and its logs are shown when it fails ---------------------------

@@ -175,6 +175,14 @@ class Sshd:
         """How many authentications it has accepted."""
         return self._count(r"^Accepted \S+ for ")
 
+    def logins_by_address(self):
+        """{address of ours: authentications accepted there}, for one that has many addresses."""
+        text, found = read_text(self.log), {}
+        came = dict(re.findall(r"^Connection from \S+ port (\d+) on (\S+) port ", text, re.M))
+        for port in re.findall(r"^Accepted \S+ for \S+ from \S+ port (\d+) ", text, re.M):
+            found[came[port]] = found.get(came[port], 0) + 1
+        return found
+
     def sessions(self):
         """How many shells, commands and subsystems it has started."""
         return self._count(r"^Starting session: ")

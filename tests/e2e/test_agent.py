@@ -196,7 +196,7 @@ def test_identity_agent(agent, how):
 @oracle
 @pytest.mark.parametrize("kind, algorithm", [
     ("ed25519", "ssh-ed25519"), ("ecdsa", "ecdsa-sha2-nistp256"),
-    ("ecdsa521", "ecdsa-sha2-nistp521"), ("rsa", "rsa-sha2-512"), ("pem", "rsa-sha2-256")])
+    ("ecdsa521", "ecdsa-sha2-nistp521"), ("rsa", "rsa-sha2-512"), ("pem", "rsa-sha2-512")])
 def test_each_kind_of_key_in_the_agent(bare, kind, algorithm):
     """The agent signs with the algorithm that the server wants; RSA with SHA-2 only."""
     box = bare
