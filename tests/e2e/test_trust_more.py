@@ -8,7 +8,7 @@ import pexpect
 import pytest
 
 from daemon import HAWSER, ORACLE
-from util import read_text
+from util import alive, read_text, wait_for
 
 oracle = pytest.mark.oracle
 FAILED = "Host key verification failed."
@@ -159,6 +159,26 @@ def test_known_hosts_command_that_fails(host, body, words):
     result = again(host, KnownHostsCommand=command(host, body), UserKnownHostsFile="/dev/null")
     assert result.status == 255 and result.out == b"" and words in result.err
     assert host.sshd.logins() == 0
+
+
+def test_known_hosts_command_that_hangs(host):
+    """It is ended with the login's time (ConnectTimeout); nobody else waits meanwhile."""
+    box = host
+    program = command(box, f"echo $$ >{box.dir}/pid", "exec sleep 1000")
+    box.host("slow", box.sshd, KnownHostsCommand=program, ConnectTimeout=2)
+    client = box.popen("slow", "true")
+    pid = int(wait_for(lambda: read_text(box.dir / "pid").strip(), "the program"))
+    assert box.ok("h", "echo in", timeout=20) == "in\n"
+    assert alive(pid)
+    assert client.wait(30) == 255
+    wait_for(lambda: not alive(pid), "the program's end")
+
+
+def test_known_hosts_command_that_never_stops_talking(host):
+    """More than anybody needs is an end, not memory."""
+    program = command(host, "exec yes '127.0.0.1 nonsense'")
+    result = again(host, KnownHostsCommand=program)
+    assert result.status == 255 and "KnownHostsCommand failed" in result.err
 
 
 @oracle
