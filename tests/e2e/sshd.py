@@ -111,6 +111,7 @@ class Sshd:
         self.authorized.write_text(read_text(str(keys.user) + ".pub"))
         self.port, self.proc = None, None
         self.host_keys = options.pop("HostKeys", HOST_KEY_TYPES)
+        self.env = options.pop("Environment", {})
         self.options = options
 
     def _write_config(self):
@@ -154,7 +155,8 @@ class Sshd:
                     [SSHD, "-D", "-e", "-f", str(self.dir / "sshd_config")],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                     preexec_fn=die_with_parent,
-                    env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"})
+                    env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8",
+                         **self.env})
             wait_for(lambda: "Server listening" in read_text(self.log)[seen:]
                      or self.proc.poll() is not None, f"sshd on port {self.port}")
             if self.proc.poll() is None:

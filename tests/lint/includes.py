@@ -16,8 +16,10 @@ ROOMS = {"protocol": {"protocol"}, "client": {"client", "protocol"},
 # Layers of daemon/, lowest first: (layer, group, names of its files without suffix).
 LAYERS = [
     (1, "values", ["cause", "origin", "forward_spec", "destination*", "digest", "expand",
-                   "pattern", "keywords", "algorithms", "config", "knownhosts*", "keyblob"]),
-    (1, "loop", ["watch", "worker", "defer", "spawn", "activation", "claim"]),
+                   "pattern", "keywords", "algorithms", "config", "knownhosts*", "keyblob",
+                    "sshwire"]),
+    (1, "loop", ["watch", "worker", "defer", "activation", "claim",
+                 "resolve_run"]),
     (2, "resolve", ["resolve*"]),
     (2, "login", ["login*", "handshake*", "trust*", "auth*", "agent*", "identity*"]),
     (2, "dial", ["dial*", "proxy*"]),
