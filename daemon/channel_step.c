@@ -191,6 +191,29 @@ static bool step_idle(struct channel *c)
 	if (!c->claimed)
 		return false;
 	channel_flow_start(c);
+	c->state = CHANNEL_LENDING;
+	return true;
+}
+
+static bool step_lending(struct channel *c)
+{
+	const struct channel_x11 *x11 = c->request->x11;
+
+	if (x11 != NULL && !c->x11_told) {
+		int rc = ssh_channel_request_x11(c->ssh, 0, x11->proto, x11->cookie,
+						 (int)x11->screen);
+
+		if (rc == SSH_AGAIN)
+			return closed_unanswered(c);
+		if (transport_session_dead(c->t))
+			return true;
+		c->x11_told = true;
+		c->x11_refused = rc != SSH_OK;
+	}
+	/* Without an answer, as ssh asks: sshd refuses all but the first of a connection, and has
+	 * one agent socket for all of its sessions. */
+	if (c->request->agent && ssh_channel_request_auth_agent(c->ssh) == SSH_AGAIN)
+		return closed_unanswered(c);
 	c->state = c->terminal ? CHANNEL_TERMINAL : CHANNEL_STARTING;
 	return true;
 }
@@ -336,6 +359,8 @@ bool channel_step(struct channel *c)
 		return step_preparing(c);
 	case CHANNEL_IDLE:
 		return step_idle(c);
+	case CHANNEL_LENDING:
+		return step_lending(c);
 	case CHANNEL_TERMINAL:
 		return step_terminal(c);
 	case CHANNEL_STARTING:

@@ -89,6 +89,7 @@ bool session_prepare(struct session *s)
 		w->kind = CHANNEL_SUBSYSTEM;
 	}
 	w->command = command;
+	w->agent = d->forward_agent != NULL;
 	s->tty = wants_tty(s, command != NULL);
 	if (s->tty) {
 		s->term = xstrdup(text_or_empty(origin_getenv(s->origin, "TERM")));

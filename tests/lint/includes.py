@@ -15,8 +15,9 @@ ROOMS = {"protocol": {"protocol"}, "client": {"client", "protocol"},
 
 # Layers of daemon/, lowest first: (layer, group, names of its files without suffix).
 LAYERS = [
-    (1, "values", ["cause", "origin", "forward_spec", "destination*", "digest", "expand",
-                   "pattern", "keywords", "algorithms", "config", "knownhosts*", "keyblob"]),
+    (1, "values", ["cause", "origin", "forward_spec", "x11_parse", "destination*", "digest",
+                   "expand", "pattern", "keywords", "algorithms", "config", "knownhosts*",
+                   "keyblob"]),
     (1, "loop", ["watch", "worker", "defer", "activation", "claim"]),
     (2, "resolve", ["resolve*"]),
     (2, "login", ["login*", "handshake*", "trust*", "auth*", "agent*", "identity*"]),
@@ -24,8 +25,9 @@ LAYERS = [
     (2, "pump", ["pump*"]),
     (3, "transport", ["transport*", "channel*"]),
     (4, "bridge", ["bridge"]),
-    (5, "tunnel", ["tunnel"]),
+    (5, "tunnel", ["tunnel", "lend*"]),
     (6, "pool", ["pool*"]),
+    (6, "x11", ["x11", "x11_auth"]),
     (7, "forward", ["forward"]),
     (8, "session", ["session*"]),
     (9, "front", ["dispatch*", "control*", "conn*"]),

@@ -161,14 +161,11 @@ static void test_handed_over(void **state)
 		{{"-D", "1", "h"}, "option -D"},
 		{{"-R1:h:2", "h"}, "option -R"},
 		{{"-w", "0", "h"}, "option -w"},
-		{{"-A", "h"}, "option -A"},
 		{{"-O", "check", "h"}, "option -O"},
 		{{"-M", "h"}, "option -M"},
 		{{"-f", "h", "c"}, "option -f"},
 		{{"-J", "j", "h"}, "option -J"},
 		{{"-S", "/p", "h"}, "option -S"},
-		{{"-X", "h"}, "option -X"},
-		{{"-Y", "h"}, "option -Y"},
 		{{"-I", "p", "h"}, "option -I"},
 		{{"-K", "h"}, "option -K"},
 		{{"-y", "h"}, "option -y"},
@@ -177,7 +174,7 @@ static void test_handed_over(void **state)
 		{{"-V"}, "option -V"},
 		{{"-Q", "cipher"}, "option -Q"},
 		{{"-G", "h"}, "option -G"},
-		{{"h", "-A", "c"}, "option -A"},
+		{{"h", "-I", "p", "c"}, "option -I"},
 		{{"-T", "-D", "0", "-o", "ConnectTimeout=15", "h", "bash"}, "option -D"},
 	};
 
