@@ -295,6 +295,11 @@ struct transport *channel_transport(const struct channel *c)
 	return c->t;
 }
 
+bool channel_modes_sent(const struct channel *c)
+{
+	return c->modes_sent;
+}
+
 bool channel_x11_refused(const struct channel *c)
 {
 	return c->x11_refused;

@@ -39,6 +39,8 @@ struct channel_request {
 	const struct channel_x11 *x11; /* NULL: no X11 forwarding */
 	const char *term;	       /* NULL: no terminal */
 	struct proto_winsize size;
+	const char *modes; /* of the terminal, as RFC 4254 section 8 has them; NULL: none */
+	size_t modes_len;
 };
 
 enum channel_end_kind {
@@ -89,6 +91,10 @@ struct channel *channel_find_warm(struct transport *t, char *const *env);
 struct channel *channel_any_warm(struct transport *t);
 unsigned channel_count_warm(const struct transport *t);
 struct transport *channel_transport(const struct channel *c); /* NULL once that has ended */
+/* This libssh can send terminal modes. */
+bool channel_can_send_modes(void);
+/* After `running`: the server got the terminal's modes, for which libssh 0.11 is wanted. */
+bool channel_modes_sent(const struct channel *c);
 /* After `running`: the server did not want the X11 forwarding that was asked for. */
 bool channel_x11_refused(const struct channel *c);
 

@@ -218,10 +218,33 @@ static bool step_lending(struct channel *c)
 	return true;
 }
 
+static int request_terminal(struct channel *c)
+{
+	const struct channel_request *r = c->request;
+	int cols = (int)c->size.cols, rows = (int)c->size.rows;
+
+#if LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 11, 0)
+	/* Never without modes: libssh would send those of the daemon's own stdin. */
+	static const unsigned char none[1];
+	bool has = r->modes != NULL && r->modes_len > 0;
+
+	c->modes_sent = has;
+	return ssh_channel_request_pty_size_modes(c->ssh, r->term, cols, rows,
+						  has ? (const unsigned char *)r->modes : none,
+						  has ? r->modes_len : sizeof(none));
+#else
+	return ssh_channel_request_pty_size(c->ssh, r->term, cols, rows);
+#endif
+}
+
+bool channel_can_send_modes(void)
+{
+	return LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 11, 0);
+}
+
 static bool step_terminal(struct channel *c)
 {
-	int rc = ssh_channel_request_pty_size(c->ssh, c->request->term, (int)c->size.cols,
-					      (int)c->size.rows);
+	int rc = request_terminal(c);
 
 	if (rc == SSH_AGAIN)
 		return closed_unanswered(c);

@@ -32,6 +32,7 @@ static void session_free(struct session *s)
 	proto_exit_free(&s->result);
 	strv_free(s->env);
 	free(s->term);
+	free(s->stty);
 	app_sessions(s->app, -1);
 	free(s);
 }

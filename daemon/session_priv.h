@@ -51,6 +51,7 @@ struct session {
 	struct forward_end stdio; /* GOAL_STDIO */
 	char **env;		  /* for the channel */
 	char *term;
+	char *stty; /* the command that sets terminal modes; NULL: none */
 	bool tty, reused, running, ending;
 	unsigned refusals, losses;
 	uint64_t started_ms;

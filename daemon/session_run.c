@@ -26,6 +26,7 @@ void session_started(struct session *s, bool tty)
 	s->started_ms = uv_now(s->app->loop);
 	if (s->tty && !tty)
 		session_notice(s, 0, "PTY allocation request failed on channel 0");
+	m.modes = tty && (s->stty != NULL || channel_modes_sent(s->channel));
 	if (s->channel != NULL && channel_x11_refused(s->channel))
 		session_notice(s, -1, "X11 forwarding request failed on channel 0");
 	m.read_stdin = s->bridge.in.fd >= 0;

@@ -109,7 +109,7 @@ struct channel {
 	bool paused;	 /* data() said no: the rest waits in libssh */
 	bool want_drain; /* channel_resume() was called */
 	bool growing;	 /* within the call that grows the window: no backlog may arise */
-	bool tty_refused;
+	bool tty_refused, modes_sent;
 	bool x11_told, x11_refused;
 	bool close_sent;
 	bool touched;

@@ -17,7 +17,7 @@ ROOMS = {"protocol": {"protocol"}, "client": {"client", "protocol"},
 LAYERS = [
     (1, "values", ["cause", "origin", "forward_spec", "x11_parse", "destination*", "digest",
                    "expand", "pattern", "keywords", "algorithms", "config", "knownhosts*",
-                   "keyblob"]),
+                   "keyblob", "terminal_modes"]),
     (1, "loop", ["watch", "worker", "defer", "activation", "claim"]),
     (2, "resolve", ["resolve*"]),
     (2, "login", ["login*", "handshake*", "trust*", "auth*", "agent*", "identity*"]),
