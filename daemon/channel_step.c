@@ -184,6 +184,11 @@ static bool step_preparing(struct channel *c)
 	return true;
 }
 
+static enum channel_state after_lending(const struct channel *c)
+{
+	return c->terminal ? CHANNEL_TERMINAL : CHANNEL_STARTING;
+}
+
 static bool step_idle(struct channel *c)
 {
 	if (c->remote_closed)
@@ -191,7 +196,10 @@ static bool step_idle(struct channel *c)
 	if (!c->claimed)
 		return false;
 	channel_flow_start(c);
-	c->state = CHANNEL_LENDING;
+	if (c->request->agent || c->request->x11 != NULL)
+		c->state = CHANNEL_LENDING;
+	else
+		c->state = after_lending(c);
 	return true;
 }
 
@@ -214,7 +222,7 @@ static bool step_lending(struct channel *c)
 	 * one agent socket for all of its sessions. */
 	if (c->request->agent && ssh_channel_request_auth_agent(c->ssh) == SSH_AGAIN)
 		return closed_unanswered(c);
-	c->state = c->terminal ? CHANNEL_TERMINAL : CHANNEL_STARTING;
+	c->state = after_lending(c);
 	return true;
 }
 

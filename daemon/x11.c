@@ -32,6 +32,7 @@ struct x11_guest {
 	void *ctx;
 	struct x11_auth *auth; /* while xauth runs */
 	struct x11_display display;
+	bool no_display; /* what DISPLAY says cannot be connected to */
 	struct x11_cookie real, fake;
 	char *fake_hex;
 	struct channel_x11 request;
@@ -240,7 +241,10 @@ static void judge(struct x11_visitor *v)
 	}
 	v->guest = g;
 	g->visitors++;
-	connect_display(v);
+	if (g->no_display)
+		unreachable(v, "Could not parse display number from DISPLAY");
+	else
+		connect_display(v);
 }
 
 static bool on_data(void *ctx, int stream, const void *data, size_t len, bool must)
@@ -350,8 +354,7 @@ struct x11_guest *x11_guest_create(struct app *app, struct destination *dest, st
 		(struct transport_acceptor){.kind = INCOMING_X11, .accept = on_accept, .ctx = g};
 	g->next = app->x11_guests;
 	app->x11_guests = g;
-	if (!x11_display_parse(display, &g->display))
-		log_info("%s: DISPLAY %s names no display", dest->label, display);
+	g->no_display = !x11_display_parse(display, &g->display);
 	/* As ssh: one second of grace; what the X server grants ends a minute later. */
 	if (!dest->forward_x11_trusted && dest->forward_x11_timeout != 0)
 		g->refuse_ms = uv_now(app->loop) + 1000 * (1 + (uint64_t)dest->forward_x11_timeout);

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from daemon import BIN
 from util import die_with_parent, kill, read_text, wait_for
 
 oracle = pytest.mark.oracle
@@ -150,6 +151,38 @@ def test_server_that_forbids_it(bare):
     bare.start_daemon()
     agent = Agent(bare, "one")
     assert bare.ok("-A", "h", "echo \"<$SSH_AUTH_SOCK>\"", env=agent.env) == "<>\n"
+
+
+@pytest.fixture
+def grabber(bare):
+    """A server that opens channels to agent and display 200 times each, asked or not."""
+    key = bare.keys.dir / "host_ed25519"
+    server = subprocess.Popen([BIN.parent / "tests/rude_sshd", key, "grab"],
+                              stdout=subprocess.PIPE, preexec_fn=die_with_parent)
+    bare.clients.append(server)
+    port = int(server.stdout.readline())
+    bare.known_hosts.write_text(f"[127.0.0.1]:{port} {bare.keys.host_public()}\n")
+    bare.hosts["h"] = {"HostName": "127.0.0.1", "Port": port, "User": "any",
+                       "IdentityFile": bare.keys.user, "UserKnownHostsFile": bare.known_hosts}
+    bare._write_config()
+    bare.start_daemon()
+    return bare
+
+
+def test_server_that_grabs(grabber):
+    """A server gets no agent and no display that it was not lent."""
+    agent = Agent(grabber, "one")
+    assert grabber.ok("h", "x", env=agent.env) == "agents 0 displays 0\n"
+
+
+def test_server_that_grabs_too_much(grabber):
+    """One that was lent an agent does not get it without limit, and what is over is taken back."""
+    agent = Agent(grabber, "one")
+    before = len(grabber.daemon_fds())
+    assert grabber.ok("-A", "h", "x", env=agent.env).endswith(" displays 0\n")
+    assert "times at once: no more" in read_text(grabber.daemon_log)
+    assert grabber.ctl("close", "--force", "h").status == 0
+    wait_for(lambda: len(grabber.daemon_fds()) <= before, "the descriptors' end")
 
 
 def test_descriptors(box):

@@ -26,7 +26,7 @@ class Display:
         self.xauth("-f", server_file, "add", ":0", ".", self.cookie)
         self.proc = subprocess.Popen(
             ["Xvfb", "-displayfd", str(write), "-screen", "0", self.size + "x24", "-auth",
-             server_file, "-nolisten", "tcp", "-noreset"], env=box.env, pass_fds=[write],
+             server_file, "-listen", "tcp", "-noreset"], env=box.env, pass_fds=[write],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
         box.clients.append(self.proc)
         os.close(write)
@@ -87,6 +87,18 @@ def test_two_displays_at_once(x):
     for display, proc in reversed(list(zip(displays, procs))):
         out, _ = proc.communicate(b"go\n", timeout=30)
         assert display.size.encode() in out
+
+
+@oracle
+def test_display_by_tcp(x):
+    """A display of this machine by name, and one that is not there: the program hears its end."""
+    env = {**x.one.env, "DISPLAY": f"localhost:{x.one.number}.0"}
+    assert x.one.size in x.ok("-Y", "h", SIZE, env=env)
+    for display in ("localhost:59000", ":59000"):
+        gone = x.run("-Y", "h", "xdpyinfo; true", env={**x.one.env, "DISPLAY": display})
+        assert gone.status == 0 and gone.text == "" and "connect" in gone.err
+    odd = x.run("-Y", "h", "xdpyinfo; true", env={**x.one.env, "DISPLAY": ":x"})
+    assert "Could not parse display number from DISPLAY" in odd.err
 
 
 def test_one_transport(x):
