@@ -69,6 +69,8 @@ static void end_input(struct session *s)
 	if (s->x11 != NULL && x11_guest_busy(s->x11)) {
 		s->bridge.channel = NULL;
 		pump_in_pause(&s->bridge.in);
+		if (s->tty)
+			session_notice(s, 0, "hawser: waiting for X11 programs that still run");
 		return;
 	}
 	session_lend_finish(s);

@@ -21,6 +21,8 @@ static void on_agent(void *ctx, int fd, int error)
 	if (fd >= 0)
 		close(fd);
 	s->wanted.agent = fd >= 0;
+	if (s->wanted.agent)
+		session_notice(s, 1, "debug1: Requesting authentication agent forwarding.");
 	lend(s);
 }
 
@@ -30,6 +32,9 @@ static void on_x11_ready(void *ctx, const struct channel_x11 *request)
 
 	s->lending = false;
 	s->wanted.x11 = request;
+	if (request != NULL)
+		session_notice(s, 1,
+			       "debug1: Requesting X11 forwarding with authentication spoofing.");
 	lend(s);
 }
 

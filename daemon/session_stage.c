@@ -172,7 +172,8 @@ void session_on_lost(void *ctx, const struct cause *why)
 static bool needs_lease(const struct session *s)
 {
 	return s->goal != GOAL_SESSION || s->dest->nforwards > 0 ||
-	       s->dest->local_command != NULL || s->dest->forward_x11;
+	       s->dest->local_command != NULL ||
+	       (s->dest->forward_x11 && origin_getenv(s->origin, "DISPLAY") != NULL);
 }
 
 void session_lent(struct session *s)

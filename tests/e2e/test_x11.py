@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 
+import pexpect
 import pytest
 
 from util import die_with_parent, holds_for, wait_for
@@ -233,6 +234,16 @@ def test_waits_for_programs(x):
     holds_for(lambda: proc.poll() is None, 0.5, "the session is over too early")
     go.touch()
     assert proc.wait(20) == 4
+
+
+def test_leaving_while_programs_run(x):
+    """On a terminal a person is told what is waited for, and ~. leaves all the same."""
+    term = x.spawn("-Y", "-t", "h", f"python3 {holder(x)} {x.dir}/go", env=x.one.env)
+    term.expect_exact("waiting for X11 programs that still run")
+    term.send("\r~.")
+    term.expect(pexpect.EOF)
+    term.wait()
+    assert term.exitstatus == 255
 
 
 def test_killed_client_takes_its_programs_along(x):
