@@ -34,7 +34,7 @@ static const struct option_rule {
 	{'m', true, TO_SSH_G},	      {'n', false, STDIN_NULL}, {'o', true, CONFIG_LINE},
 	{'p', true, TO_SSH_G},	      {'q', false, QUIET},	{'s', false, TO_SSH_G},
 	{'t', false, TO_SSH_G},	      {'v', false, VERBOSE},	{'x', false, TO_SSH_G},
-	{'y', false, HAND_OVER},      {'A', false, HAND_OVER},	{'B', true, TO_SSH_G},
+	{'y', false, HAND_OVER},      {'A', false, TO_SSH_G},	{'B', true, TO_SSH_G},
 	{'C', false, TO_SSH_G},	      {'D', true, HAND_OVER},	{'E', true, LOG_FILE},
 	{'F', true, TO_SSH_G},	      {'G', false, HAND_OVER},	{'I', true, HAND_OVER},
 	{'J', true, TO_SSH_G},	      {'K', false, HAND_OVER},	{'L', true, HAND_OVER},
@@ -42,7 +42,7 @@ static const struct option_rule {
 	{'P', false, HAND_OVER_STOP}, /* without a value before OpenSSH 9.4, with one since */
 	{'Q', true, HAND_OVER},	      {'R', true, HAND_OVER},	{'S', true, SOCKET_PATH},
 	{'T', false, TO_SSH_G},	      {'V', false, HAND_OVER},	{'w', true, HAND_OVER},
-	{'W', true, STDIO},	      {'X', false, HAND_OVER},	{'Y', false, HAND_OVER},
+	{'W', true, STDIO},	      {'X', false, TO_SSH_G},	{'Y', false, TO_SSH_G},
 };
 
 static const struct option_rule *find_rule(char letter)

@@ -40,10 +40,10 @@ const struct keyword keywords_table[] = {
 	{"exitonforwardfailure", KEYWORD_SESSION, RULE_DONE, NULL, "ExitOnForwardFailure"},
 	{"fingerprinthash", KEYWORD_SESSION, RULE_DONE, NULL, "FingerprintHash"},
 	{"forkafterauthentication", KEYWORD_SESSION, RULE_IF_ON, NULL, "ForkAfterAuthentication"},
-	{"forwardagent", KEYWORD_KEY, RULE_IF_ON, NULL, "ForwardAgent"},
-	{"forwardx11", KEYWORD_SESSION, RULE_IF_ON, NULL, "ForwardX11"},
-	{"forwardx11timeout", KEYWORD_SESSION, RULE_HARMLESS, NULL, "ForwardX11Timeout"},
-	{"forwardx11trusted", KEYWORD_SESSION, RULE_HARMLESS, NULL, "ForwardX11Trusted"},
+	{"forwardagent", KEYWORD_KEY, RULE_DONE, NULL, "ForwardAgent"},
+	{"forwardx11", KEYWORD_SESSION, RULE_DONE, NULL, "ForwardX11"},
+	{"forwardx11timeout", KEYWORD_SESSION, RULE_DONE, NULL, "ForwardX11Timeout"},
+	{"forwardx11trusted", KEYWORD_SESSION, RULE_DONE, NULL, "ForwardX11Trusted"},
 	{"gatewayports", KEYWORD_SESSION, RULE_HARMLESS, NULL, "GatewayPorts"},
 	{"globalknownhostsfile", KEYWORD_KEY, RULE_DONE, NULL, "GlobalKnownHostsFile"},
 	{"gssapiauthentication", KEYWORD_KEY, RULE_HARMLESS, NULL, "GSSAPIAuthentication"},
@@ -121,7 +121,7 @@ const struct keyword keywords_table[] = {
 	{"versionaddendum", KEYWORD_KEY, RULE_HARMLESS, NULL, "VersionAddendum"},
 	{"visualhostkey", KEYWORD_SESSION, RULE_DONE, NULL, "VisualHostKey"},
 	{"warnweakcrypto", KEYWORD_NONE, RULE_HARMLESS, NULL, "WarnWeakCrypto"},
-	{"xauthlocation", KEYWORD_NONE, RULE_HARMLESS, NULL, "XAuthLocation"},
+	{"xauthlocation", KEYWORD_SESSION, RULE_DONE, NULL, "XAuthLocation"},
 };
 const size_t keywords_count = HW_ARRAY_LEN(keywords_table);
 

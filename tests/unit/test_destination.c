@@ -341,10 +341,6 @@ static void test_fallback(void **state)
 		{"-L 1:h:1", "LocalForward"},
 		{"-R 1:h:1", "RemoteForward"},
 		{"-D 1", "DynamicForward"},
-		{"-A", "ForwardAgent"},
-		{"-oForwardAgent=/tmp/x", "ForwardAgent"},
-		{"-X", "ForwardX11"},
-		{"-Y", "ForwardX11"},
 		{"-w 1", "Tunnel"},
 		{"-I /p", "PKCS11Provider"},
 		{"-oHostbasedAuthentication=yes", "HostbasedAuthentication"},
@@ -356,6 +352,8 @@ static void test_fallback(void **state)
 		 "authentication method"},
 	};
 	static const char *const fine[] = {
+		"-A -X",
+		"-Y -oForwardAgent=/tmp/x -oForwardX11Timeout=5",
 		"-a -x -oTunnel=no -oAddKeysToAgent=no",
 		"-oLocalCommand=x",
 		"-oPermitLocalCommand=yes",
