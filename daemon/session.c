@@ -63,7 +63,8 @@ void session_begin_ending(struct session *s)
 		channel_release(s->channel);
 	s->channel = NULL;
 	s->ending = true;
-	bridge_detach(&s->bridge);
+	s->waiting = false;
+	bridge_detach(&s->bridge, NULL);
 	session_stage_finish(s);
 	if (bridge_flushed(&s->bridge))
 		finish(s);
@@ -84,6 +85,8 @@ void session_fail_by_cause(struct session *s, const struct cause *why)
 
 void session_end_status(struct session *s, unsigned status)
 {
+	free(s->result.signal);
+	s->result.signal = NULL;
 	s->result.has_status = true;
 	s->result.status = status;
 	session_begin_ending(s);
@@ -133,6 +136,10 @@ static void proceed(struct session *s, struct destination *dest)
 	}
 	s->bridge.label = dest->label;
 	bridge_start(&s->bridge, s->app->watches, s->request.fds, on_drained, s);
+	if (s->request.words.operation != NULL) {
+		session_operation_start(s);
+		return;
+	}
 	if (dest->stdin_null)
 		bridge_no_input(&s->bridge);
 	if (session_prepare(s))
@@ -199,7 +206,13 @@ struct session *session_start(struct app *app, struct session_request *request,
 
 void session_signal(struct session *s, const char *name)
 {
-	if (s->channel != NULL && s->running)
+	/* Where no command runs there is nobody to hear of it: the request ends, as ssh does. */
+	if (s->waiting || (s->running && !s->ending && s->goal != GOAL_SESSION))
+		/* ssh -N takes a SIGTERM for the order to end that it is. */
+		session_end_status(s, s->goal == GOAL_NONE && strcmp(name, "TERM") == 0
+					      ? EXIT_SUCCESS
+					      : HW_EXIT_FAILURE);
+	else if (s->channel != NULL && s->running)
 		channel_signal(s->channel, name);
 }
 
@@ -208,11 +221,6 @@ void session_resize(struct session *s, const struct proto_winsize *size)
 	s->wanted.size = *size;
 	if (s->channel != NULL && s->tty)
 		channel_resize(s->channel, size);
-}
-
-void session_action(struct session *s, const struct proto_action *action)
-{
-	session_notice(s, 0, "hawser: this hawserd does not know the action %s", action->verb);
 }
 
 void session_answer(struct session *s, const struct proto_answer *answer)
@@ -237,7 +245,7 @@ void session_answer(struct session *s, const struct proto_answer *answer)
 void session_abort(struct session *s)
 {
 	/* A command without a terminal would run on for ever after its client was killed. */
-	if (s->channel != NULL && s->running && !s->tty)
+	if (s->channel != NULL && s->running && !s->tty && s->goal == GOAL_SESSION)
 		channel_signal(s->channel, "HUP");
 	session_free(s);
 }

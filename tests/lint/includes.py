@@ -26,7 +26,7 @@ LAYERS = [
     (4, "bridge", ["bridge"]),
     (5, "tunnel", ["tunnel"]),
     (6, "pool", ["pool*"]),
-    (7, "forward", ["forward"]),
+    (7, "forward", ["forward*"]),
     (8, "session", ["session*"]),
     (9, "front", ["dispatch*", "control*", "conn*"]),
     (10, "listener", ["listener*"]),

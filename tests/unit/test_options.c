@@ -156,10 +156,6 @@ static void test_handed_over(void **state)
 	static const struct {
 		const char *argv[8], *phrase;
 	} lines[] = {
-		{{"-L", "1:h:2", "h"}, "option -L"},
-		{{"-NL1:h:2", "h"}, "option -L"},
-		{{"-D", "1", "h"}, "option -D"},
-		{{"-R1:h:2", "h"}, "option -R"},
 		{{"-w", "0", "h"}, "option -w"},
 		{{"-A", "h"}, "option -A"},
 		{{"-O", "check", "h"}, "option -O"},
@@ -178,7 +174,6 @@ static void test_handed_over(void **state)
 		{{"-Q", "cipher"}, "option -Q"},
 		{{"-G", "h"}, "option -G"},
 		{{"h", "-A", "c"}, "option -A"},
-		{{"-T", "-D", "0", "-o", "ConnectTimeout=15", "h", "bash"}, "option -D"},
 	};
 
 	(void)state;
