@@ -23,6 +23,7 @@ struct sharing {
 	struct control control; /* of -M; fd -1 when there is none */
 	int joined;		/* to another hawser's, -1 none */
 };
+#define NO_LOG_FILE 1 /* what ssh ends with when it cannot open -E's file */
 
 /* Words go where -E says. Fails as ssh does. */
 static bool open_log(const char *path)
@@ -190,7 +191,7 @@ int main(int argc, char **argv)
 	else if (o.usage)
 		status = fallback_exec(argv, NULL);
 	else if (o.log_file != NULL && !open_log(o.log_file))
-		status = HW_EXIT_FAILURE;
+		status = NO_LOG_FILE;
 	else
 		status = request(&o, argv);
 	options_free(&o);

@@ -9,6 +9,7 @@
 #include "client/background.h"
 #include "client/clock.h"
 #include "client/local_command.h"
+#include "client/modes.h"
 #include "client/prompt.h"
 #include "client/request.h"
 #include "client/say.h"
@@ -66,6 +67,10 @@ static bool on_started(struct live *l, const struct proto_message *m)
 	if (s.background && !go_background(l))
 		return true;
 	if (l->tty && l->st->s[STDIN_FILENO].tty && !l->opt->stdin_null) {
+		struct termios t;
+
+		l->relay.translate = !s.modes && tcgetattr(STDIN_FILENO, &t) == 0 &&
+				     modes_keys(&t, l->relay.keys);
 		signals_take_terminal(&l->signals);
 		live_raw(l);
 		live_tell_size(l); /* it may have changed since the request was made */
@@ -86,9 +91,10 @@ static bool on_exit_message(struct live *l, const struct proto_message *m)
 		return false;
 	l->got_exit = true;
 	l->status = HW_EXIT_FAILURE;
-	/* A status is one byte to those who wait for us (wait(2)), as it was on the remote. Who was
-	 * told to end by a signal has failed, whatever the remote made of it. */
-	if (l->exit.has_status && l->stop_signo == 0)
+	/* A status is one byte to those who wait for us (wait(2)), as it was on the remote. A
+	 * signal that was meant for a command ends us as a failure, whatever the remote made of it;
+	 * where none ran (-N) the daemon says what it comes to. */
+	if (l->exit.has_status && (l->stop_signo == 0 || !l->exit.ran))
 		l->status = (int)(l->exit.status & 0xff);
 	live_drain(l);
 	return true;

@@ -7,8 +7,9 @@
 #include "protocol/base.h"
 
 struct options {
-	char **args; /* options in order, as typed, but without -E, -O and -y; NULL-terminated;
-			strings borrowed from argv (or in owned) */
+	char **args; /* options in order, as typed, but without -E, -O and -y, and with the host's
+			user name where options follow it; NULL-terminated; strings borrowed from
+			argv (or in owned) */
 	size_t nargs;
 	char *host;    /* as typed, borrowed from argv */
 	char *command; /* joined with single spaces; NULL = none (an empty one is none, as in ssh)
@@ -28,7 +29,7 @@ struct options {
 	bool loglevel_set; /* private: -q, -v or -o LogLevel was seen */
 	bool control_set;  /* private: likewise for ControlPath */
 	char handover[40]; /* what hawser cannot do, as a phrase ("option -L"); empty = nothing */
-	char *owned[8];	   /* private: words without what is ours */
+	char *owned[8];	   /* private: words without what is ours, a user name */
 	size_t nowned;
 };
 

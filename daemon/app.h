@@ -10,11 +10,14 @@
 
 struct activation;
 struct conn_set;
+struct forward_kept;
 struct listener;
 struct pools;
 struct resolver;
 struct watch_set;
 struct worker_pool;
+struct x11_guest;
+struct x11_visitor;
 
 #define APP_SIGNALS 5
 
@@ -25,11 +28,14 @@ struct app {
 	struct worker_pool *workers;
 	struct resolver *resolver;
 	struct pools *pools;
+	struct x11_guest *x11_guests; /* lists of x11.c */
+	struct x11_visitor *x11_visitors;
 	struct conn_set *conns;
 	struct listener *listener;
-	uint64_t started_ms; /* loop time */
-	bool stopping;	     /* no new requests */
-	size_t sessions;     /* live ones */
+	uint64_t started_ms;	   /* loop time */
+	bool stopping;		   /* no new requests */
+	size_t sessions;	   /* live ones */
+	struct forward_kept *kept; /* forwards that outlive their clients: forward_kept.c's list */
 	/* private to app.c */
 	const struct activation *activation;
 	struct claim claim;

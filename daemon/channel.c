@@ -157,6 +157,7 @@ void channel_adopt(struct channel *c, const struct channel_events *events, void 
 	c->events = events;
 	c->ctx = ctx;
 	c->want_drain = c->paused;
+	c->eof_told = false; /* to this owner */
 	if (c->t != NULL)
 		transport_touch(c->t);
 }
@@ -257,11 +258,6 @@ static bool same_env(char *const *a, char *const *b)
 	return true;
 }
 
-const struct transport *channel_transport(const struct channel *c)
-{
-	return c->t;
-}
-
 bool channel_fits(const struct channel *c, char *const *env)
 {
 	return c->role == ROLE_SESSION && !c->claimed && !c->released && !c->remote_closed &&
@@ -293,6 +289,21 @@ unsigned channel_count_warm(const struct transport *t)
 	for (const struct channel *c = t->channels; c != NULL; c = c->next)
 		n += c->role == ROLE_SESSION && !c->claimed && !c->released;
 	return n;
+}
+
+struct transport *channel_transport(const struct channel *c)
+{
+	return c->t;
+}
+
+bool channel_modes_sent(const struct channel *c)
+{
+	return c->modes_sent;
+}
+
+bool channel_x11_refused(const struct channel *c)
+{
+	return c->x11_refused;
 }
 
 void channel_resume(struct channel *c)
@@ -350,6 +361,17 @@ void channel_signal(struct channel *c, const char *name)
 		return; /* a client that floods signals has been heard */
 	snprintf(c->pending_signals[n], sizeof(c->pending_signals[n]), "%s", name);
 	c->npending_signals++;
+	channel_touch(c);
+}
+
+bool channel_rekey(struct channel *c)
+{
+	return c->t != NULL && transport_rekey(c->t);
+}
+
+void channel_break(struct channel *c)
+{
+	c->break_due = true;
 	channel_touch(c);
 }
 

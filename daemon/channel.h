@@ -23,13 +23,24 @@ struct channel_target {
 	uint16_t origin_port;
 };
 
+/* A cookie for X11 forwarding (RFC 4254 section 6.3.1). */
+struct channel_x11 {
+	const char *proto;
+	const char *cookie; /* hexadecimal */
+	unsigned screen;
+};
+
 /* What to run; borrowed until the channel is released. */
 struct channel_request {
 	enum channel_kind kind;
-	const char *command; /* or the subsystem's name */
-	char *const *env;    /* NAME=VALUE, NULL-terminated */
-	const char *term;    /* NULL: no terminal */
+	const char *command;	       /* or the subsystem's name */
+	char *const *env;	       /* NAME=VALUE, NULL-terminated */
+	bool agent;		       /* the client's agent is lent to it (ssh(1) -A) */
+	const struct channel_x11 *x11; /* NULL: no X11 forwarding */
+	const char *term;	       /* NULL: no terminal */
 	struct proto_winsize size;
+	const char *modes; /* of the terminal, as RFC 4254 section 8 has them; NULL: none */
+	size_t modes_len;
 };
 
 enum channel_end_kind {
@@ -79,8 +90,13 @@ struct channel *channel_find_warm(struct transport *t, char *const *env);
 /* An unclaimed channel, fitting or not, or NULL. */
 struct channel *channel_any_warm(struct transport *t);
 unsigned channel_count_warm(const struct transport *t);
-/* What it is on; borrowed. */
-const struct transport *channel_transport(const struct channel *c);
+struct transport *channel_transport(const struct channel *c); /* NULL once that has ended */
+/* This libssh can send terminal modes. */
+bool channel_can_send_modes(void);
+/* After `running`: the server got the terminal's modes, for which libssh 0.11 is wanted. */
+bool channel_modes_sent(const struct channel *c);
+/* After `running`: the server did not want the X11 forwarding that was asked for. */
+bool channel_x11_refused(const struct channel *c);
 
 /* A channel to an address at the server's side: takes no place in the session limit. `running`
  * comes when it is connected; CHANNEL_REQUEST_REFUSED with the server's words when it is not. It is
@@ -88,7 +104,7 @@ const struct transport *channel_transport(const struct channel *c);
 struct channel *channel_open_direct(struct transport *t, const struct channel_target *target,
 				    const struct channel_events *events, void *ctx);
 /* Takes a channel that the server opened (transport_acceptor.accept): bytes flow from now on. Else
- * release it. */
+ * release it. May be called again, to give it to another. */
 void channel_adopt(struct channel *c, const struct channel_events *events, void *ctx);
 
 /* Closes (if it is not closed) and frees in time; no event comes any more. The record stays until
@@ -106,6 +122,8 @@ size_t channel_room(const struct channel *c);
 size_t channel_send(struct channel *c, const void *data, size_t len);
 void channel_eof(struct channel *c);			  /* no more input */
 void channel_signal(struct channel *c, const char *name); /* RFC 4254 section 6.9 */
+bool channel_rekey(struct channel *c);			  /* transport_rekey() of its connection */
+void channel_break(struct channel *c);			  /* RFC 4335 */
 void channel_resize(struct channel *c, const struct proto_winsize *size);
 
 #endif

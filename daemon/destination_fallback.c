@@ -1,6 +1,5 @@
 #include "daemon/destination_fallback.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -36,13 +35,6 @@ static bool method_left(const struct destination *d)
 	return false;
 }
 
-static bool is_address(const char *value)
-{
-	struct in6_addr any;
-
-	return inet_pton(AF_INET, value, &any) == 1 || inet_pton(AF_INET6, value, &any) == 1;
-}
-
 static bool applies(const struct keyword *k, const char *value, char *const *defaults)
 {
 	switch (k->rule) {
@@ -56,8 +48,9 @@ static bool applies(const struct keyword *k, const char *value, char *const *def
 		return !value_is_off(value);
 	case RULE_IF_VALUE:
 		return strcasecmp(value, k->value) == 0;
-	case RULE_IF_NAME:
-		return !is_address(value);
+	case RULE_IF_PATH:
+		/* "8080 ..." or "[host]:8080 ..." are ports. */
+		return memchr(value, '/', strcspn(value, " ")) != NULL;
 	case RULE_ALGORITHMS:
 		return chosen_without_common(k, value, defaults);
 	}
@@ -88,6 +81,8 @@ char *destination_fallback(const struct destination *d, char *const *defaults)
 			continue;
 		if (k->rule == RULE_ALGORITHMS)
 			return xasprintf("%s names none that libssh has", k->title);
+		if (k->rule == RULE_IF_PATH)
+			return xasprintf("%s listens on a Unix socket", k->title);
 		if (k->rule == RULE_IF_VALUE)
 			return xasprintf("%s %s", k->title, k->value);
 		return xasprintf("%s is set", k->title);

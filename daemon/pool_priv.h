@@ -5,6 +5,7 @@
 
 #include "daemon/app.h"
 #include "daemon/channel.h"
+#include "daemon/lend_agent.h"
 #include "daemon/pool.h"
 #include "daemon/transport.h"
 
@@ -13,6 +14,7 @@ struct pool_lease {
 	struct slot *slot;
 	const struct pool_events *events;
 	void *ctx;
+	bool weak; /* does not keep the transport from being idle */
 };
 
 /* One transport's place in a pool. */
@@ -21,6 +23,7 @@ struct slot {
 	struct pool *pool;
 	struct transport *transport;
 	struct pool_lease *leases;
+	struct lend_agent *agent; /* NULL: none is forwarded */
 	struct destination *dest; /* of the waiter that it was opened for: BatchMode and the like */
 	bool ready;
 	bool draining;	      /* gets no new session; closed when the last has ended */
@@ -69,6 +72,7 @@ struct pools {
 	struct transport_env env;
 	struct pool *list;
 	uv_timer_t tick;
+	struct pools_watcher *watchers;
 	bool destroyed;	    /* goes when the last slot has */
 	uint64_t last_tick; /* loop ms */
 };
@@ -79,6 +83,10 @@ void pools_schedule(struct pools *p);
 /* Frees a pool without slots and waiters. */
 void pools_drop_if_empty(struct pool *pool);
 uint64_t pools_now(const struct pools *p); /* loop ms */
+
+/* pools_use.c */
+/* A transport is not in use any more. */
+void pools_tell_idle(struct pools *p);
 
 /* pool.c */
 /* Serves waiters from the top of the loop, soon. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/proxy_env.h"
 #include "protocol/alloc.h"
 #include "protocol/decode.h"
 #include "protocol/log.h"
@@ -18,6 +19,7 @@ static void session_free(struct session *s)
 		pool_leave(s->waiter);
 	if (s->channel != NULL)
 		channel_release(s->channel);
+	session_lend_finish(s);
 	session_stage_finish(s);
 	for (int i = 0; i < 3; i++) {
 		if (s->request.fds[i] >= 0)
@@ -31,6 +33,7 @@ static void session_free(struct session *s)
 	proto_exit_free(&s->result);
 	strv_free(s->env);
 	free(s->term);
+	free(s->stty);
 	app_sessions(s->app, -1);
 	free(s);
 }
@@ -49,12 +52,15 @@ static void finish(struct session *s)
 	proto_exit_free(&result);
 }
 
-static void on_drained(void *ctx)
+void session_end_if_through(struct session *s)
 {
-	struct session *s = ctx;
-
 	if (s->ending && bridge_flushed(&s->bridge))
 		finish(s);
+}
+
+static void on_drained(void *ctx)
+{
+	session_end_if_through(ctx);
 }
 
 void session_begin_ending(struct session *s)
@@ -63,10 +69,11 @@ void session_begin_ending(struct session *s)
 		channel_release(s->channel);
 	s->channel = NULL;
 	s->ending = true;
-	bridge_detach(&s->bridge);
+	s->waiting = false;
+	session_lend_finish(s);
+	bridge_detach(&s->bridge, NULL);
 	session_stage_finish(s);
-	if (bridge_flushed(&s->bridge))
-		finish(s);
+	session_end_if_through(s);
 }
 
 void session_fail(struct session *s, const char *error, const char *hint, bool ran)
@@ -84,6 +91,8 @@ void session_fail_by_cause(struct session *s, const struct cause *why)
 
 void session_end_status(struct session *s, unsigned status)
 {
+	free(s->result.signal);
+	s->result.signal = NULL;
 	s->result.has_status = true;
 	s->result.status = status;
 	session_begin_ending(s);
@@ -131,8 +140,19 @@ static void proceed(struct session *s, struct destination *dest)
 		session_fall_back(s, dest->fallback);
 		return;
 	}
+	if (proxy_env_is_loop(dest, s->origin)) {
+		session_fail(s,
+			     "a ProxyCommand leads to itself: it runs hawser for a host that it is "
+			     "on the way to",
+			     "see ProxyCommand in the configuration of that host", false);
+		return;
+	}
 	s->bridge.label = dest->label;
 	bridge_start(&s->bridge, s->app->watches, s->request.fds, on_drained, s);
+	if (s->request.words.operation != NULL) {
+		session_operation_start(s);
+		return;
+	}
 	if (dest->stdin_null || dest->fork_after_auth)
 		bridge_no_input(&s->bridge);
 	if (session_prepare(s))
@@ -199,8 +219,12 @@ struct session *session_start(struct app *app, struct session_request *request,
 
 void session_signal(struct session *s, const char *name)
 {
-	if (s->running && s->goal != GOAL_SESSION)
-		session_end_status(s, HW_EXIT_FAILURE); /* nobody else could hear of it */
+	/* Where no command runs there is nobody to hear of it: the request ends, as ssh does. */
+	if (s->waiting || (s->running && !s->ending && s->goal != GOAL_SESSION))
+		/* ssh -N takes a SIGTERM for the order to end that it is. */
+		session_end_status(s, s->goal == GOAL_NONE && strcmp(name, "TERM") == 0
+					      ? EXIT_SUCCESS
+					      : HW_EXIT_FAILURE);
 	else if (s->channel != NULL && s->running)
 		channel_signal(s->channel, name);
 }
@@ -210,11 +234,6 @@ void session_resize(struct session *s, const struct proto_winsize *size)
 	s->wanted.size = *size;
 	if (s->channel != NULL && s->tty)
 		channel_resize(s->channel, size);
-}
-
-void session_action(struct session *s, const struct proto_action *action)
-{
-	session_notice(s, 0, "hawser: this hawserd does not know the action %s", action->verb);
 }
 
 void session_answer(struct session *s, const struct proto_answer *answer)
@@ -239,7 +258,7 @@ void session_answer(struct session *s, const struct proto_answer *answer)
 void session_abort(struct session *s)
 {
 	/* A command without a terminal would run on for ever after its client was killed. */
-	if (s->channel != NULL && s->running && !s->tty)
+	if (s->channel != NULL && s->running && !s->tty && s->goal == GOAL_SESSION)
 		channel_signal(s->channel, "HUP");
 	session_free(s);
 }

@@ -2,7 +2,17 @@
  */
 #include "daemon/transport_priv.h"
 
+#include <sys/socket.h>
+
 #include "protocol/log.h"
+
+bool transport_local_address(const struct transport *t, struct sockaddr_storage *out)
+{
+	socklen_t len = sizeof(*out);
+
+	*out = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+	return t->fd >= 0 && getsockname(t->fd, (struct sockaddr *)out, &len) == 0;
+}
 
 void transport_note_answers(struct transport *t)
 {
@@ -41,8 +51,8 @@ void transport_keepalive(struct transport *t, unsigned max_missed)
 		if (++t->missed < max_missed)
 			return;
 		cause_set(&why, CAUSE_KEEPALIVE,
-			  "%s (%s) answered none of the last %u keepalives: the path is dead",
-			  t->dest->label, t->peer, t->missed);
+			  "%s answered none of the last %u keepalives: the path is dead", t->where,
+			  t->missed);
 		cause_hint(&why,
 			   "check the network (sleep, VPN, NAT or firewall time-outs); the next "
 			   "command opens a new connection");

@@ -380,6 +380,7 @@ int proto_decode_started(const struct proto_message *m, struct proto_started *ou
 		KEY_HAS(proto_started, "level", KIND_U32, false, level, has_level, 0),
 		KEY(proto_started, "commandline", KIND_BOOL, false, commandline, 0),
 		KEY(proto_started, "local_command", KIND_BOOL, false, local_command, 0),
+		KEY(proto_started, "modes", KIND_BOOL, false, modes, 0),
 	};
 	*out = (struct proto_started){.read_stdin = true, .escape = -1};
 	int error = READ(m, PROTO_STARTED, keys, out);

@@ -168,6 +168,8 @@ uint8_t *proto_encode_started(uint32_t request, const struct proto_started *m, s
 		put_bool(&out, "commandline", true);
 	if (m->local_command)
 		put_bool(&out, "local_command", true);
+	if (m->modes)
+		put_bool(&out, "modes", true);
 	return finish(&out, len);
 }
 
