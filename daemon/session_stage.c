@@ -189,7 +189,11 @@ void session_end_when_unused(struct session *s)
 		channel_release(s->channel);
 	s->channel = NULL;
 	bridge_detach(&s->bridge, s->tty ? on_typed : NULL);
-	session_notice(s, 1, "hawser: waiting for forwarded connections to end");
+	if (s->x11 != NULL && x11_guest_busy(s->x11))
+		session_notice(s, s->tty ? 0 : 1,
+			       "hawser: waiting for X11 programs that still run");
+	else
+		session_notice(s, 1, "hawser: waiting for forwarded connections to end");
 }
 
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
