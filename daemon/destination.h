@@ -30,7 +30,9 @@ struct destination {
 	char *bind_interface;	  /* NULL or BindInterface (-B) */
 	char *proxy_command;	  /* NULL or ProxyCommand, tokens expanded */
 	bool proxy_fdpass;	  /* ProxyUseFdpass */
-	struct destination *jump; /* NULL, or the last host of ProxyJump, a reference; it may have a
+	char proxy_env[65];	  /* digest of the variables that proxy_command names; or empty */
+	char *jump_spec;	  /* NULL or ProxyJump, tokens expanded */
+	struct destination *jump; /* NULL, or the last host of jump_spec, a reference; it may have a
 				     jump of its own */
 	unsigned connect_timeout; /* seconds; 0 = none given */
 	unsigned connection_attempts;
@@ -111,6 +113,9 @@ struct client_context {
  * typed: destination as typed. NULL with *why set when the text makes no sense. */
 struct destination *destination_parse(const char *text, const char *defaults, const char *typed,
 				      const struct client_context *client, struct cause *why);
+/* What jump_spec leads to; takes the reference. Once, before anybody else sees d: key and fallback
+ * follow from it. */
+void destination_set_jump(struct destination *d, struct destination *jump);
 struct destination *destination_ref(struct destination *d);
 void destination_unref(struct destination *d); /* NULL ok */
 

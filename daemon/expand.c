@@ -114,8 +114,8 @@ static char *token(char letter, const struct expand_context *ctx)
 		return xstrdup(ctx->hostname);
 	case 'i':
 		return xasprintf("%u", (unsigned)getuid());
-	case 'j': /* ProxyJump's host: such destinations are handed to ssh */
-		return xstrdup("");
+	case 'j':
+		return xstrdup(ctx->jump != NULL ? ctx->jump : "");
 	case 'k':
 		return xstrdup(ctx->alias);
 	case 'L':

@@ -158,7 +158,8 @@ def pytest_runtest_makereport(item, call):
             report.longrepr = f"{name} was skipped, and allowed_skips.txt does not name it: " \
                               f"{report.longrepr}"
     if report.failed:
-        box = getattr(item, "funcargs", {}).get("bare")
+        fixtures = getattr(item, "funcargs", {})
+        box = fixtures.get("bare") or getattr(fixtures.get("world"), "box", None)
         for title, text in box.logs() if box else ():
             if text.strip():
                 report.sections.append((title, text))

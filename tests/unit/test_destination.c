@@ -337,18 +337,12 @@ static void test_fallback(void **state)
 	static const struct {
 		const char *options, *word;
 	} cases[] = {
-		{"-J jump", "ProxyJump"},
-		{"-oProxyCommand=nc", "ProxyCommand"},
+		{"-oProxyCommand=-", "ProxyCommand"},
 		{"-L 1:h:1", "LocalForward"},
 		{"-R 1:h:1", "RemoteForward"},
 		{"-D 1", "DynamicForward"},
-		{"-A", "ForwardAgent"},
-		{"-oForwardAgent=/tmp/x", "ForwardAgent"},
-		{"-X", "ForwardX11"},
-		{"-Y", "ForwardX11"},
 		{"-w 1", "Tunnel"},
 		{"-I /p", "PKCS11Provider"},
-		{"-B lo", "BindInterface"},
 		{"-oHostbasedAuthentication=yes", "HostbasedAuthentication"},
 		{"-oVerifyHostKeyDNS=yes", "VerifyHostKeyDNS"},
 		{"-oPermitLocalCommand=yes -oLocalCommand=x", "LocalCommand"},
@@ -358,6 +352,8 @@ static void test_fallback(void **state)
 		 "authentication method"},
 	};
 	static const char *const fine[] = {
+		"-A -X",
+		"-Y -oForwardAgent=/tmp/x -oForwardX11Timeout=5",
 		"-a -x -oTunnel=no -oAddKeysToAgent=no",
 		"-oLocalCommand=x",
 		"-oPermitLocalCommand=yes",
