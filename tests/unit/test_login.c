@@ -165,7 +165,8 @@ static void an_unknown_key_is_refused(void **state)
 		{STRICT_ASK, false, "no", "it was not accepted", CAUSE_HOSTKEY_UNKNOWN},
 		{STRICT_ASK, false, CASE_NOBODY, "there is no terminal", CAUSE_PROMPT},
 		{STRICT_ASK, true, NULL, "batch mode", CAUSE_HOSTKEY_UNKNOWN},
-		{STRICT_YES, false, NULL, "you have requested strict checking", CAUSE_HOSTKEY_UNKNOWN},
+		{STRICT_YES, false, NULL, "you have requested strict checking",
+		 CAUSE_HOSTKEY_UNKNOWN},
 	};
 
 	(void)state;
