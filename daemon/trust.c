@@ -263,6 +263,8 @@ static int go_on_warned(struct login *l)
 	login_warn(l, "Password authentication is disabled to avoid man-in-the-middle attacks.");
 	login_warn(l, "Keyboard-interactive authentication is disabled to avoid man-in-the-middle "
 		      "attacks.");
+	if (l->dest->forward_agent != NULL)
+		login_warn(l, "Agent forwarding is disabled to avoid man-in-the-middle attacks.");
 	l->trust = LOGIN_PUBKEY_ONLY;
 	l->result.untrusted = true;
 	return HW_OK;

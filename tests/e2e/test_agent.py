@@ -209,6 +209,19 @@ def test_forwarded_agent_lends_only_what_it_may(agent, login):
     assert box.keys.fingerprint("id_free") in listed and listed.count("\n") == 1
 
 
+@oracle
+def test_agent_is_not_lent_to_a_changed_host(agent):
+    """StrictHostKeyChecking=no and a changed host key: logged in, but without the agent."""
+    box = agent
+    wrong = " ".join(read_text(f"{box.keys.make('host_other')}.pub").split()[:2])
+    box.known_hosts.write_text(f"[127.0.0.1]:{box.sshd.port} {wrong}\n")
+    box.agent.add(box.keys.user)
+    box.host("h", box.sshd, StrictHostKeyChecking="no")
+    result = box.run("-A", "h", "ssh-add -l; echo in", env=box.agent.env)
+    assert result.text == "in\n"
+    assert "Agent forwarding is disabled to avoid man-in-the-middle attacks." in result.err
+
+
 # ---- kinds of keys ---------------------------------------------------------------------------
 
 @oracle
