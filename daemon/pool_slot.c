@@ -115,10 +115,11 @@ static void on_ready(void *ctx, const struct login_result *r)
 	s->pool->hint = r->hint;
 	if (r->prompted)
 		s->pool->prompted = true;
-	if (s->dest->forward_agent != NULL) {
+	if (s->dest->forward_agent != NULL && !r->untrusted) {
 		struct app *app = s->pool->pools->app;
 
-		s->agent = lend_agent_create(app->workers, app->watches, s->transport, s->dest);
+		s->agent = lend_agent_create(app->workers, app->watches, s->transport, s->dest,
+					     r->binding);
 	}
 	free_prompt(s);
 	pool_touch(s->pool);
