@@ -101,6 +101,7 @@ static bool listen_at(struct forward *f, const struct addrinfo *ai, bool last)
 		forward_notice(f->set, 1, "socket [%s]:%s: %s", host, port, strerror(errno));
 		return false;
 	}
+	forward_notice(f->set, 1, "debug1: Local forwarding listening on %s port %s.", host, port);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (ai->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
@@ -224,6 +225,9 @@ static void on_bound(void *ctx, int fd, const char *words)
 	f->binding = NULL;
 	if (words != NULL)
 		forward_notice(f->set, -1, "%s", words);
+	else
+		forward_notice(f->set, 1, "debug1: Local forwarding listening on path %s.",
+			       f->spec.listen.path);
 	forward_settle(f, fd >= 0 && add_socket(f, fd));
 }
 

@@ -142,7 +142,7 @@ void session_operation_start(struct session *s)
 			     false);
 		return;
 	}
-	s->lease = pool_lease_held(s->app->pools, s->dest, true, &lease_events, s);
+	s->lease = pool_lease_held(s->app->pools, s->dest, POOL_ANY, true, &lease_events, s);
 	if (s->lease == NULL) {
 		session_notice(s, -1, "hawser: no connection to %s is held", s->dest->label);
 		session_end_status(s, HW_EXIT_FAILURE);

@@ -192,8 +192,8 @@ def test_list(warm, echoing):
         assert live.notice() == "  #1 client-session"
         assert live.notice() == f"  #0 port listener: {port} to 127.0.0.1:{echoing.port}"
         assert live.notice() == (
-            f"  #2 direct-tcpip: listening port {port} for 127.0.0.1:{echoing.port}, "
-            f"connect from 127.0.0.1 port {c.getsockname()[1]}")
+            f"  #2 direct-tcpip: listening port {port} for 127.0.0.1 port {echoing.port}, "
+            f"connect from 127.0.0.1 port {c.getsockname()[1]} to 127.0.0.1 port {port}")
     assert live.end() == 0
 
 
