@@ -45,12 +45,14 @@ static struct proto_prompt *copy_prompt(const struct proto_prompt *p)
 static void ask_someone(struct slot *s)
 {
 	struct pool_waiter *w = s->pool->waiters;
-	bool batch = w != NULL;
+	/* A jump host's question: BatchMode of its own configuration has been looked at. */
+	bool others = transport_state(s->transport) == TRANSPORT_DIALLING;
+	bool batch = w != NULL && !others;
 
 	for (; w != NULL; w = w->next) {
 		if (!w->dest->batch_mode)
 			batch = false;
-		if (w->can_ask && !w->dest->batch_mode)
+		if (w->can_ask && (others || !w->dest->batch_mode))
 			break;
 	}
 	s->asked = w;
@@ -59,9 +61,9 @@ static void ask_someone(struct slot *s)
 		return;
 	}
 	free_prompt(s);
-	transport_answer(s->transport, NULL,
-			 batch ? "BatchMode is on: nobody may be asked"
-			       : "no terminal and no SSH_ASKPASS: nobody could be asked");
+	transport_nobody_answers(s->transport,
+				 batch ? "BatchMode is on: nobody may be asked"
+				       : "no terminal and no SSH_ASKPASS: nobody could be asked");
 }
 
 static void on_prompt(void *ctx, const struct proto_prompt *p)
@@ -113,6 +115,11 @@ static void on_ready(void *ctx, const struct login_result *r)
 	s->pool->hint = r->hint;
 	if (r->prompted)
 		s->pool->prompted = true;
+	if (s->dest->forward_agent != NULL) {
+		struct app *app = s->pool->pools->app;
+
+		s->agent = lend_agent_create(app->workers, app->watches, s->transport, s->dest);
+	}
 	free_prompt(s);
 	pool_touch(s->pool);
 	pools_schedule(s->pool->pools);
@@ -297,6 +304,7 @@ static void on_ended(void *ctx, const struct cause *why, bool handover)
 	*link = s->next;
 	free_prompt(s);
 	end_leases(s, why);
+	lend_agent_destroy(s->agent);
 	if (!s->ready)
 		login_failed(s, why, handover);
 	destination_unref(s->dest);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/proxy_env.h"
 #include "protocol/alloc.h"
 #include "protocol/decode.h"
 #include "protocol/log.h"
@@ -18,6 +19,7 @@ static void session_free(struct session *s)
 		pool_leave(s->waiter);
 	if (s->channel != NULL)
 		channel_release(s->channel);
+	session_lend_finish(s);
 	session_stage_finish(s);
 	for (int i = 0; i < 3; i++) {
 		if (s->request.fds[i] >= 0)
@@ -31,6 +33,7 @@ static void session_free(struct session *s)
 	proto_exit_free(&s->result);
 	strv_free(s->env);
 	free(s->term);
+	free(s->stty);
 	app_sessions(s->app, -1);
 	free(s);
 }
@@ -49,12 +52,15 @@ static void finish(struct session *s)
 	proto_exit_free(&result);
 }
 
-static void on_drained(void *ctx)
+void session_end_if_through(struct session *s)
 {
-	struct session *s = ctx;
-
 	if (s->ending && bridge_flushed(&s->bridge))
 		finish(s);
+}
+
+static void on_drained(void *ctx)
+{
+	session_end_if_through(ctx);
 }
 
 void session_begin_ending(struct session *s)
@@ -64,10 +70,10 @@ void session_begin_ending(struct session *s)
 	s->channel = NULL;
 	s->ending = true;
 	s->waiting = false;
+	session_lend_finish(s);
 	bridge_detach(&s->bridge, NULL);
 	session_stage_finish(s);
-	if (bridge_flushed(&s->bridge))
-		finish(s);
+	session_end_if_through(s);
 }
 
 void session_fail(struct session *s, const char *error, const char *hint, bool ran)
@@ -132,6 +138,13 @@ static void proceed(struct session *s, struct destination *dest)
 	s->dest = dest;
 	if (dest->fallback != NULL) {
 		session_fall_back(s, dest->fallback);
+		return;
+	}
+	if (proxy_env_is_loop(dest, s->origin)) {
+		session_fail(s,
+			     "a ProxyCommand leads to itself: it runs hawser for a host that it is "
+			     "on the way to",
+			     "see ProxyCommand in the configuration of that host", false);
 		return;
 	}
 	s->bridge.label = dest->label;

@@ -26,6 +26,9 @@ void session_started(struct session *s, bool tty)
 	s->started_ms = uv_now(s->app->loop);
 	if (s->tty && !tty)
 		session_notice(s, 0, "PTY allocation request failed on channel 0");
+	m.modes = tty && (s->stty != NULL || channel_modes_sent(s->channel));
+	if (s->channel != NULL && channel_x11_refused(s->channel))
+		session_notice(s, -1, "X11 forwarding request failed on channel 0");
 	m.read_stdin = s->bridge.in.fd >= 0;
 	if (s->request.words.flags & PROTO_WANT_STARTED)
 		s->events->started(s->ctx, &m);
@@ -91,7 +94,7 @@ static void ended(struct session *s, const struct channel_end *end)
 			     "its shell was killed, or sshd's ChannelTimeout ended it", true);
 		return;
 	}
-	session_end_after_forwards(s);
+	session_end_when_unused(s);
 }
 
 static void on_end(void *ctx, const struct channel_end *end)
@@ -115,6 +118,8 @@ static void on_end(void *ctx, const struct channel_end *end)
 			session_fail_by_cause(s, &end->why);
 			return;
 		}
+		if (s->x11 != NULL)
+			x11_guest_detach(s->x11);
 		channel_release(s->channel);
 		s->channel = NULL;
 		s->bridge.channel = NULL;
@@ -142,6 +147,8 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 		session_notice(s, 1, "hawser: %s the held connection to %s",
 			       reused ? "using" : "opened", s->dest->label);
 	}
+	if (s->wanted.x11 != NULL)
+		x11_guest_attach(s->x11, channel_transport(c));
 	channel_claim(c, &s->wanted, &channel_events, s);
 }
 
@@ -154,7 +161,7 @@ static void on_stdio_end(void *ctx, const struct channel_end *end)
 
 	if (end->kind == CHANNEL_ENDED) {
 		s->result.has_status = true;
-		session_end_after_forwards(s);
+		session_end_when_unused(s);
 		return;
 	}
 	if (end->kind == CHANNEL_LOST) {

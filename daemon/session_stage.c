@@ -67,7 +67,7 @@ static void reach_goal(struct session *s)
 {
 	switch (s->goal) {
 	case GOAL_SESSION:
-		session_wait(s, false, false);
+		session_lend(s);
 		return;
 	case GOAL_STDIO:
 		session_open_stdio(s);
@@ -121,13 +121,23 @@ static void on_forwards_ready(void *ctx, size_t failed)
 	run_local_command(s);
 }
 
+/* What ssh stays for when the command has ended: connections through its forwards, X11 programs. */
+static bool still_used(const struct session *s)
+{
+	return (s->forwards != NULL && forward_set_waits(s->forwards)) ||
+	       (s->x11 != NULL && x11_guest_busy(s->x11));
+}
+
+void session_use_changed(struct session *s)
+{
+	if (s->waiting && !still_used(s))
+		session_begin_ending(s);
+}
+
 /* Connections through the forwards came or went. */
 static void on_forwards_changed(void *ctx)
 {
-	struct session *s = ctx;
-
-	if (s->waiting && !forward_set_waits(s->forwards))
-		session_begin_ending(s);
+	session_use_changed(ctx);
 }
 
 const struct forward_events session_forward_events = {
@@ -144,9 +154,9 @@ static void on_typed(void *ctx, const uint8_t *bytes, size_t len)
 		session_end_status(s, HW_EXIT_FAILURE);
 }
 
-void session_end_after_forwards(struct session *s)
+void session_end_when_unused(struct session *s)
 {
-	if (s->forwards == NULL || !forward_set_waits(s->forwards)) {
+	if (!still_used(s)) {
 		session_begin_ending(s);
 		return;
 	}
@@ -208,7 +218,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 		session_fail(s, why->text, why->hint, s->running && s->goal != GOAL_NONE);
 		return;
 	}
-	if (s->local_command_prompt)
+	if (s->local_command_prompt || s->lending)
 		return; /* its end finds no lease, and begins anew */
 	if (s->waiter != NULL)
 		pool_leave(s->waiter);
@@ -216,12 +226,28 @@ void session_on_lost(void *ctx, const struct cause *why)
 	session_stage_start(s);
 }
 
-void session_stage_start(struct session *s)
+/* With X11, so that xauth is asked when the connection stands, as ssh has it. */
+static bool needs_lease(const struct session *s)
 {
-	if (s->goal != GOAL_SESSION || s->dest->nforwards > 0 || s->dest->local_command != NULL)
-		session_wait(s, true, false);
+	return s->goal != GOAL_SESSION || s->dest->nforwards > 0 ||
+	       s->dest->local_command != NULL ||
+	       (s->dest->forward_x11 && origin_getenv(s->origin, "DISPLAY") != NULL);
+}
+
+void session_lent(struct session *s)
+{
+	if (s->lease == NULL && needs_lease(s))
+		session_stage_start(s); /* the connection was lost meanwhile */
 	else
 		session_wait(s, false, false);
+}
+
+void session_stage_start(struct session *s)
+{
+	if (needs_lease(s))
+		session_wait(s, true, false);
+	else
+		session_lend(s);
 }
 
 void session_stage_finish(struct session *s)
