@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,22 @@ static bool no_descriptors(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* A connection, or -1 with errno. A tunnel takes two descriptors: without the second one it is left
+ * in the queue, where it can wait. */
+static int accept_one(int fd, struct sockaddr_storage *peer)
+{
+	socklen_t len = sizeof(*peer);
+	int conn, error, spare = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (spare < 0)
+		return -1;
+	conn = accept4(fd, (struct sockaddr *)peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	error = errno;
+	close(spare);
+	errno = error;
+	return conn;
+}
+
 static void on_acceptable(void *ctx, unsigned events)
 {
 	struct forward_socket *s = ctx;
@@ -37,14 +54,13 @@ static void on_acceptable(void *ctx, unsigned events)
 	(void)events;
 	for (int n = 0; n < ACCEPTS_PER_EVENT; n++) {
 		struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-		socklen_t len = sizeof(peer);
 		int fd;
 
 		if (set->nlinks >= FORWARD_LINKS_MAX) {
 			forward_changed(set);
 			return;
 		}
-		fd = accept4(s->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept_one(s->fd, &peer);
 		if (fd >= 0) {
 			forward_link_local(f, fd, &peer);
 			continue;
