@@ -196,6 +196,7 @@ void forward_free(struct forward *f)
 	while (*link != f)
 		link = &(*link)->next;
 	*link = f->next;
+	f->set->nforwards--;
 	forward_listen_stop(f);
 	forward_remote_stop(f);
 	forward_spec_finish(&f->spec);

@@ -72,7 +72,11 @@ static void begin(struct forward_batch *b, struct forward_spec *spec)
 	*link = f;
 	b->pending++;
 	say_begin(f);
-	if (spec->kind == FORWARD_LOCAL)
+	if (++b->set->nforwards > FORWARDS_MAX) {
+		forward_notice(b->set, -1, "hawser: more than %d forwards of one call",
+			       FORWARDS_MAX);
+		forward_settle(f, false);
+	} else if (spec->kind == FORWARD_LOCAL)
 		forward_listen_start(f);
 	else
 		forward_remote_start(f);

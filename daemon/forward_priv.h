@@ -19,6 +19,7 @@
 #include "daemon/watch.h"
 #include "protocol/bytebuf.h"
 
+#define FORWARDS_MAX	    1000
 #define FORWARD_SOCKETS_MAX 16 /* addresses of one name */
 /* Connections of one set; more wait in the listeners' queues, or are refused to the server. */
 #define FORWARD_LINKS_MAX 1024
@@ -86,6 +87,7 @@ struct forward_set {
 	const struct forward_events *events;
 	void *ctx;
 	struct forward *forwards;
+	size_t nforwards;
 	struct forward_batch *batches;
 	struct forward_link *links;
 	size_t nlinks;
