@@ -191,6 +191,7 @@ static const struct column {
 	{"queued", "QUEUED", true}, {"age_s", "AGE", true},
 	{"idle_s", "IDLE", true},   {"bytes_in", "IN", true},
 	{"bytes_out", "OUT", true}, {"rtt_ms", "RTT", true},
+	{"via", "VIA", false},
 };
 
 void ctl_print_table(FILE *out, const struct ctl_reply *r)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "daemon/activation.h"
 #include "daemon/conn.h"
+#include "daemon/jump.h"
 #include "daemon/listener.h"
 #include "daemon/pool.h"
 #include "daemon/resolve.h"
@@ -196,6 +197,7 @@ static bool app_make(struct app *app, int listen_fd)
 	app->workers = worker_pool_create(app->loop, app->config.login_threads);
 	app->resolver = resolver_create(app->loop, app->config.ssh_path);
 	app->pools = pools_create(app);
+	pools_set_routes(app->pools, &jump_routes, app);
 	app->conns = conn_set_create(app, NULL);
 	app->listener = listener_create(app, listen_fd);
 	if (!app->listener) {
@@ -324,6 +326,7 @@ int app_run(const struct config *config, const struct activation *activation, in
 
 	app.config = *config;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* ignored, it would take the status of children */
 	app_hold_signals(SIG_BLOCK);
 	app_raise_nofile();
 	if (listen_fd < 0) {

@@ -12,6 +12,8 @@
 	X(CAUSE_REFUSED, "refused")                                                                \
 	X(CAUSE_UNREACHABLE, "unreachable")                                                        \
 	X(CAUSE_CONNECT_TIMEOUT, "connect-timeout")                                                \
+	X(CAUSE_PROXY, "proxy-command")                                                            \
+	X(CAUSE_JUMP, "jump-host") /* it does not forward to the host */                           \
 	X(CAUSE_CLOSED_BEFORE_BANNER, "closed-before-banner")                                      \
 	X(CAUSE_NOT_SSH, "not-ssh")                                                                \
 	X(CAUSE_NO_COMMON_ALGORITHM, "no-common-algorithm")                                        \

@@ -119,7 +119,6 @@ static void refuse_direct(struct channel *c)
 static void start_direct(struct channel *c)
 {
 	c->sent = true;
-	c->t->started = true;
 	channel_flow_start(c);
 	c->state = CHANNEL_RUNNING;
 	c->events->running(c->ctx, false);
@@ -158,7 +157,8 @@ static bool step_opening(struct channel *c)
 			refuse_direct(c);
 		return true;
 	}
-	if (c->role == ROLE_SESSION)
+	/* To connect to an address takes the server a while of its own: better than no figure. */
+	if (c->role == ROLE_SESSION || c->t->rtt_ms < 0)
 		transport_rtt_sample(c->t, (double)(uv_hrtime() - c->opened_ns) / 1e6);
 	if (c->released)
 		c->state = CHANNEL_CLOSING;

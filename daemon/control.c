@@ -39,6 +39,7 @@ static void control_add_transport(void *ctx, const struct pool_info *info)
 	reply_str(reply, "destination", info->typed);
 	reply_str(reply, "state", info->state);
 	reply_str(reply, "address", info->address);
+	reply_str(reply, "via", info->via);
 	reply_uint(reply, "sessions", info->sessions);
 	reply_uint(reply, "queued", info->queued);
 	reply_uint(reply, "warm", info->warm);

@@ -8,7 +8,9 @@
 
 #include "daemon/algorithms.h"
 #include "daemon/destination_fallback.h"
+#include "daemon/destination_proxy.h"
 #include "daemon/destination_session.h"
+#include "daemon/destination_trust.h"
 #include "daemon/destination_values.h"
 #include "daemon/digest.h"
 #include "daemon/expand.h"
@@ -28,12 +30,22 @@ struct parser {
 	struct destination *d;
 	char **defaults; /* lines of `ssh -F none -G`, or NULL */
 	struct expand_context ctx;
-	char *trouble; /* a value that cannot be expanded: ssh shall say so itself */
+	struct destination_hop hop; /* the last of ProxyJump, as written */
+	char *trouble;		    /* a value that cannot be expanded: ssh shall say so itself */
 };
 
 static const char *line(const struct parser *p, const char *keyword)
 {
 	return destination_line(p->d->raw, keyword);
+}
+
+/* Takes the phrase, which may be NULL. */
+static void note_phrase(struct parser *p, char *phrase)
+{
+	if (p->trouble == NULL)
+		p->trouble = phrase;
+	else
+		free(phrase);
 }
 
 static void note_trouble(struct parser *p, const char *title, char *why)
@@ -148,6 +160,7 @@ static bool fill_connecting(struct parser *p, struct cause *why)
 	else if (family != NULL && strcasecmp(family, "inet6") == 0)
 		d->family = AF_INET6;
 	d->bind_address = line(p, "bindaddress") ? xstrdup(line(p, "bindaddress")) : NULL;
+	d->bind_interface = line(p, "bindinterface") ? xstrdup(line(p, "bindinterface")) : NULL;
 	d->connect_timeout = value_number(line(p, "connecttimeout"), TIMEOUT_MAX, 0);
 	d->connection_attempts = value_number(line(p, "connectionattempts"), ATTEMPTS_MAX, 1);
 	if (d->connection_attempts == 0)
@@ -216,6 +229,9 @@ static void fill_trust(struct parser *p)
 	d->check_host_ip = value_flag(line(p, "checkhostip"));
 	d->visual_host_key = value_flag(line(p, "visualhostkey"));
 	d->no_host_auth_localhost = value_flag(line(p, "nohostauthenticationforlocalhost"));
+	d->known_hosts_command = destination_trust_command(line(p, "knownhostscommand"));
+	d->revoked_host_keys =
+		destination_trust_revoked(line(p, "revokedhostkeys"), p->ctx.cwd, &p->trouble);
 	d->fingerprint_hash =
 		xstrdup(hash != NULL && strcasecmp(hash, "md5") == 0 ? "MD5" : "SHA256");
 }
@@ -251,7 +267,7 @@ static void fill_authentication(struct parser *p)
 	d->agent_socket = agent_socket(p);
 	d->password_prompts = value_number(line(p, "numberofpasswordprompts"), PROMPTS_MAX, 3);
 	d->batch_mode = value_flag(line(p, "batchmode"));
-	d->add_keys_to_agent = !value_is_off(line(p, "addkeystoagent"));
+	destination_trust_add_keys(d, line(p, "addkeystoagent"));
 }
 
 static void key_vector(FILE *f, const char *name, char *const *values)
@@ -287,8 +303,7 @@ static bool fill_key(struct destination *d)
 		fprintf(f, "=identityagent %s\n", d->agent_socket ? d->agent_socket : "none");
 	if (d->forward_agent != NULL)
 		fprintf(f, "=forwardagent %s\n", d->forward_agent);
-	if (d->jump != NULL)
-		fprintf(f, "=jump %s\n", d->jump->key);
+	destination_write_proxy_key(f, d);
 	if (fclose(f) != 0) {
 		free(text);
 		return false;
@@ -313,7 +328,6 @@ static char *joined_fallback(struct parser *p)
 static bool fill(struct parser *p, const struct client_context *client, struct cause *why)
 {
 	struct destination *d = p->d;
-	char *trouble;
 
 	if (!fill_connecting(p, why))
 		return false;
@@ -324,14 +338,12 @@ static bool fill(struct parser *p, const struct client_context *client, struct c
 	p->ctx.alias = line(p, "hostkeyalias") != NULL ? line(p, "hostkeyalias") : p->ctx.typed;
 	p->ctx.env = client->env;
 	p->ctx.cwd = client->cwd;
+	p->ctx.jump = p->hop.host;
+	note_phrase(p, destination_fill_proxy(d, &p->ctx));
 	fill_algorithms(p);
 	fill_trust(p);
 	fill_authentication(p);
-	trouble = destination_fill_session(d, &p->ctx, client->args);
-	if (p->trouble == NULL)
-		p->trouble = trouble;
-	else
-		free(trouble);
+	note_phrase(p, destination_fill_session(d, &p->ctx, client->args));
 	d->fallback = joined_fallback(p);
 	if (!fill_key(d)) {
 		cause_set(why, CAUSE_INTERNAL, "No memory to resolve %s", d->typed);
@@ -350,13 +362,27 @@ struct destination *destination_parse(const char *text, const char *defaults, co
 	p.d->typed = xstrdup(typed);
 	p.d->raw = vector_split(text, "\r\n");
 	p.defaults = defaults != NULL ? vector_split(defaults, "\r\n") : NULL;
+	destination_hop_parse(line(&p, "proxyjump"), &p.hop);
 	good = fill(&p, client, why);
+	destination_hop_finish(&p.hop);
 	strv_free(p.defaults);
 	free(p.trouble);
 	if (good)
 		return p.d;
 	destination_unref(p.d);
 	return NULL;
+}
+
+void destination_set_jump(struct destination *d, struct destination *jump)
+{
+	d->jump = jump;
+	if (d->fallback == NULL && jump->fallback != NULL)
+		d->fallback = xasprintf("for its jump host %s: %s", jump->typed, jump->fallback);
+	/* Its LocalCommand would run beside a session that is none of the user's. */
+	if (d->fallback == NULL && jump->local_command != NULL)
+		d->fallback = xasprintf("LocalCommand is set for its jump host %s", jump->typed);
+	if (!fill_key(d) && d->fallback == NULL)
+		d->fallback = xstrdup("there is no memory for its key");
 }
 
 struct destination *destination_ref(struct destination *d)
@@ -384,13 +410,14 @@ void destination_unref(struct destination *d)
 	strv_free(d->user_known_hosts);
 	strv_free(d->global_known_hosts);
 	free(d->fingerprint_hash);
+	free(d->revoked_host_keys);
+	free(d->known_hosts_command);
 	strv_free(d->preferred_auths);
 	strv_free(d->identity_files);
 	strv_free(d->certificate_files);
 	free(d->agent_socket);
 	free(d->bind_interface);
-	free(d->proxy_command);
-	destination_unref(d->jump);
+	destination_finish_proxy(d);
 	destination_finish_session(d);
 	strv_free(d->raw);
 	free(d);

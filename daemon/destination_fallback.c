@@ -1,6 +1,5 @@
 #include "daemon/destination_fallback.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -36,13 +35,6 @@ static bool method_left(const struct destination *d)
 	return false;
 }
 
-static bool is_address(const char *value)
-{
-	struct in6_addr any;
-
-	return inet_pton(AF_INET, value, &any) == 1 || inet_pton(AF_INET6, value, &any) == 1;
-}
-
 static bool applies(const struct keyword *k, const char *value, const struct destination *d,
 		    char *const *defaults)
 {
@@ -57,8 +49,6 @@ static bool applies(const struct keyword *k, const char *value, const struct des
 		return !value_is_off(value);
 	case RULE_IF_VALUE:
 		return strcasecmp(value, k->value) == 0;
-	case RULE_IF_NAME:
-		return !is_address(value);
 	case RULE_ALGORITHMS:
 		return chosen_without_common(k, value, defaults);
 	case RULE_COMMAND:

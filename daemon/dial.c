@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/dial_bind.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
@@ -34,7 +35,9 @@ struct dial {
 	struct dial_want want; /* strings owned */
 	dial_cb cb;
 	void *ctx;
-	uv_getaddrinfo_t lookup;
+	struct dial_source source; /* none: the kernel chooses */
+	int bind_error;		   /* of the last bind(2) that failed */
+	uv_getaddrinfo_t lookup;   /* of the source's name, then of the host's */
 	bool looking_up;
 	uv_timer_t stagger, deadline;
 	struct attempt attempts[DIAL_MAX_ADDRESSES];
@@ -52,6 +55,7 @@ static void release(struct dial *d)
 		return;
 	free((char *)(uintptr_t)d->want.host);
 	free((char *)(uintptr_t)d->want.bind_address);
+	free((char *)(uintptr_t)d->want.bind_interface);
 	free(d);
 }
 
@@ -131,7 +135,14 @@ static void explain_failure(struct dial *d, struct cause *why)
 	int error = d->started > 0 ? d->attempts[d->started - 1].error : 0;
 
 	list_addresses(d, tried, sizeof(tried));
-	if (error == ECONNREFUSED) {
+	if (d->bind_error != 0 && d->bind_error == error) {
+		cause_set(why, CAUSE_UNREACHABLE, "connect to %s (%s) port %u: bind %s: %s",
+			  want->host, tried, want->port,
+			  want->bind_interface != NULL ? want->bind_interface : want->bind_address,
+			  strerror(error));
+		cause_hint(why, "that address is not one of this machine's for such a connection: "
+				"check BindAddress (-b) and BindInterface (-B)");
+	} else if (error == ECONNREFUSED) {
 		cause_set(why, CAUSE_REFUSED, "connect to %s (%s) port %u: Connection refused",
 			  want->host, tried, want->port);
 		cause_hint(
@@ -230,24 +241,6 @@ static void set_socket_options(const struct dial *d, int fd)
 		set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
-static int bind_source(const struct dial *d, int fd, int family)
-{
-	struct addrinfo hints = {.ai_family = family,
-				 .ai_socktype = SOCK_STREAM,
-				 .ai_flags = AI_NUMERICHOST | AI_PASSIVE};
-	struct addrinfo *found;
-	int rc;
-
-	if (d->want.bind_address == NULL)
-		return 0;
-	/* Numeric only: a name would need a look-up that may block. */
-	if (getaddrinfo(d->want.bind_address, NULL, &hints, &found) != 0)
-		return EADDRNOTAVAIL;
-	rc = bind(fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
-	freeaddrinfo(found);
-	return rc;
-}
-
 static int open_attempt(struct attempt *a)
 {
 	struct dial *d = a->dial;
@@ -258,9 +251,13 @@ static int open_attempt(struct attempt *a)
 	if (a->fd < 0)
 		return errno;
 	d->running++;
-	error = bind_source(d, a->fd, family);
-	if (error != 0)
-		return error;
+	if (d->want.bind_address != NULL || d->want.bind_interface != NULL) {
+		error = dial_source_bind(&d->source, a->fd, family);
+		if (error != 0) {
+			d->bind_error = error;
+			return error;
+		}
+	}
 	set_socket_options(d, a->fd);
 	if (connect(a->fd, (struct sockaddr *)&a->addr, a->addr_len) == 0)
 		return 0;
@@ -420,28 +417,93 @@ static bool try_numeric(struct dial *d, const char *port)
 	return d->count > 0;
 }
 
-static void start_lookup(struct dial *d, const char *port)
+static void look_up(struct dial *d, uv_getaddrinfo_cb cb, const char *name, const char *port,
+		    int flags)
 {
-	struct addrinfo hints = {.ai_family = d->want.family,
-				 .ai_socktype = SOCK_STREAM,
-				 .ai_flags = AI_NUMERICSERV};
+	struct addrinfo hints = {
+		.ai_family = d->want.family, .ai_socktype = SOCK_STREAM, .ai_flags = flags};
 
 	d->lookup.data = d;
-	d->looking_up =
-		uv_getaddrinfo(d->loop, &d->lookup, on_lookup, d->want.host, port, &hints) == 0;
+	d->looking_up = uv_getaddrinfo(d->loop, &d->lookup, cb, name, port, &hints) == 0;
 	if (!d->looking_up)
 		uv_timer_start(&d->stagger, on_lookup_refused, 0, 0);
+}
+
+static void reach_host(struct dial *d)
+{
+	char port[8];
+
+	snprintf(port, sizeof(port), "%u", d->want.port);
+	if (try_numeric(d, port))
+		uv_timer_start(&d->stagger, on_numeric, 0, 0);
+	else
+		look_up(d, on_lookup, d->want.host, port, AI_NUMERICSERV);
+}
+
+static void source_failed(struct dial *d, const char *said)
+{
+	struct cause why;
+
+	cause_set(&why, CAUSE_UNREACHABLE, "connect to %s port %u: %s %s: %s", d->want.host,
+		  d->want.port, d->want.bind_interface != NULL ? "BindInterface" : "BindAddress",
+		  d->want.bind_interface != NULL ? d->want.bind_interface : d->want.bind_address,
+		  said);
+	cause_hint(&why, "check BindAddress (-b) and BindInterface (-B)");
+	finish(d, -1, "", &why);
+}
+
+static void on_source(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
+{
+	struct dial *d = req->data;
+
+	d->looking_up = false;
+	if (d->finished) {
+		uv_freeaddrinfo(list);
+		release(d);
+		return;
+	}
+	if (status == 0)
+		dial_source_take(&d->source, list);
+	uv_freeaddrinfo(list);
+	if (status != 0)
+		source_failed(d, gai_strerror(to_eai(status)));
+	else
+		reach_host(d);
+}
+
+static void on_no_interface(uv_timer_t *timer)
+{
+	source_failed(timer->data, "no suitable addresses");
+}
+
+/* BindInterface wins, as in ssh. */
+static void find_source(struct dial *d)
+{
+	const struct dial_want *want = &d->want;
+
+	if (want->bind_interface != NULL) {
+		if (dial_source_interface(&d->source, want->bind_interface))
+			reach_host(d);
+		else
+			uv_timer_start(&d->stagger, on_no_interface, 0, 0);
+	} else if (want->bind_address == NULL ||
+		   dial_source_numeric(&d->source, want->bind_address)) {
+		reach_host(d);
+	} else {
+		look_up(d, on_source, want->bind_address, NULL, AI_PASSIVE);
+	}
 }
 
 struct dial *dial_to(uv_loop_t *loop, const struct dial_want *want, dial_cb cb, void *ctx)
 {
 	struct dial *d = xcalloc(1, sizeof(*d));
-	char port[8];
 
 	d->loop = loop;
 	d->want = *want;
 	d->want.host = xstrdup(want->host);
 	d->want.bind_address = want->bind_address != NULL ? xstrdup(want->bind_address) : NULL;
+	d->want.bind_interface =
+		want->bind_interface != NULL ? xstrdup(want->bind_interface) : NULL;
 	d->cb = cb;
 	d->ctx = ctx;
 	uv_timer_init(loop, &d->stagger);
@@ -450,11 +512,7 @@ struct dial *dial_to(uv_loop_t *loop, const struct dial_want *want, dial_cb cb, 
 	d->stagger.data = d->deadline.data = d;
 	if (want->timeout_s > 0)
 		uv_timer_start(&d->deadline, on_deadline, want->timeout_s * 1000ull, 0);
-	snprintf(port, sizeof(port), "%u", want->port);
-	if (try_numeric(d, port))
-		uv_timer_start(&d->stagger, on_numeric, 0, 0);
-	else
-		start_lookup(d, port);
+	find_source(d);
 	return d;
 }
 
@@ -464,6 +522,7 @@ struct dial *dial_start(uv_loop_t *loop, const struct destination *dest, dial_cb
 				 .port = dest->port,
 				 .family = dest->family,
 				 .bind_address = dest->bind_address,
+				 .bind_interface = dest->bind_interface,
 				 .timeout_s = dest->connect_timeout,
 				 .attempts = dest->connection_attempts,
 				 .keepalive = dest->tcp_keepalive};

@@ -13,11 +13,11 @@ struct dial;
 struct dial_want {
 	const char *host;
 	uint16_t port;
-	int family;		  /* AF_UNSPEC, AF_INET, AF_INET6 */
-	const char *bind_address; /* NULL, or numeric */
-	unsigned timeout_s;	  /* 0: the kernel decides */
-	unsigned attempts;	  /* at least 1 */
-	bool keepalive;		  /* SO_KEEPALIVE */
+	int family;				   /* AF_UNSPEC, AF_INET, AF_INET6 */
+	const char *bind_address, *bind_interface; /* NULL, or where to connect from */
+	unsigned timeout_s;			   /* 0: the kernel decides */
+	unsigned attempts;			   /* at least 1 */
+	bool keepalive;				   /* SO_KEEPALIVE */
 };
 
 /* fd: connected, non-blocking, CLOEXEC, TCP_NODELAY, the callee's now; -1: see why.

@@ -18,7 +18,6 @@ enum keyword_rule {
 	RULE_HARMLESS,	 /* never: nothing is lost or weakened by not looking at it */
 	RULE_IF_SET,	 /* when there is a value other than "none" */
 	RULE_IF_ON,	 /* when the value is not no, false or none */
-	RULE_IF_NAME,	 /* when the value is not a numeric address: a name would need a look-up */
 	RULE_IF_VALUE,	 /* when the value is the one in `value` */
 	RULE_ALGORITHMS, /* when the user chose a list of which libssh has nothing */
 	RULE_METHODS,	 /* when no authentication method of ours is left */

@@ -331,3 +331,9 @@ void pool_answer(struct pool_waiter *w, char *const *answers, const char *reason
 {
 	slot_answer(w, answers, reason);
 }
+
+void pool_decline(struct pool_waiter *w)
+{
+	w->can_ask = false;
+	slot_waiter_gone(w->pool, w);
+}

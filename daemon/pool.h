@@ -18,6 +18,7 @@ struct pool_info {
 	const char *typed;	   /* as first typed */
 	const char *state;	   /* "ready", "dialling", ... */
 	const char *address;	   /* numeric peer, "" while unknown */
+	const char *via;	   /* "", or how it is reached in place of that */
 	unsigned sessions, queued; /* channels in use; requests that wait */
 	unsigned warm;
 	unsigned session_limit; /* learnt, 0 = not known */
@@ -30,6 +31,9 @@ struct pool_info {
 typedef void (*pool_info_cb)(void *ctx, const struct pool_info *info);
 
 struct pools *pools_create(struct app *app);
+struct transport_routes;
+/* How servers behind jump hosts are reached (transport.h); borrowed. ctx is for routes->open. */
+void pools_set_routes(struct pools *p, const struct transport_routes *routes, void *ctx);
 /* Closes all at once. */
 void pools_destroy(struct pools *p);
 /* name: NULL for all, else compared with typed, host name and label. Returns how many matched. */
@@ -93,6 +97,8 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 void pool_leave(struct pool_waiter *w);
 /* answers as in login_answer(). Ignored when this waiter was not asked. */
 void pool_answer(struct pool_waiter *w, char *const *answers, const char *reason);
+/* This one has nobody who can be asked, after all: its question goes to the next. */
+void pool_decline(struct pool_waiter *w);
 
 struct transport *pool_lease_transport(const struct pool_lease *l); /* borrowed */
 void pool_lease_release(struct pool_lease *l);

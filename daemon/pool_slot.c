@@ -45,12 +45,14 @@ static struct proto_prompt *copy_prompt(const struct proto_prompt *p)
 static void ask_someone(struct slot *s)
 {
 	struct pool_waiter *w = s->pool->waiters;
-	bool batch = w != NULL;
+	/* A jump host's question: BatchMode of its own configuration has been looked at. */
+	bool others = transport_state(s->transport) == TRANSPORT_DIALLING;
+	bool batch = w != NULL && !others;
 
 	for (; w != NULL; w = w->next) {
 		if (!w->dest->batch_mode)
 			batch = false;
-		if (w->can_ask && !w->dest->batch_mode)
+		if (w->can_ask && (others || !w->dest->batch_mode))
 			break;
 	}
 	s->asked = w;
@@ -59,9 +61,9 @@ static void ask_someone(struct slot *s)
 		return;
 	}
 	free_prompt(s);
-	transport_answer(s->transport, NULL,
-			 batch ? "BatchMode is on: nobody may be asked"
-			       : "no terminal and no SSH_ASKPASS: nobody could be asked");
+	transport_nobody_answers(s->transport,
+				 batch ? "BatchMode is on: nobody may be asked"
+				       : "no terminal and no SSH_ASKPASS: nobody could be asked");
 }
 
 static void on_prompt(void *ctx, const struct proto_prompt *p)

@@ -28,6 +28,12 @@ struct pools *pools_create(struct app *app)
 	return p;
 }
 
+void pools_set_routes(struct pools *p, const struct transport_routes *routes, void *ctx)
+{
+	p->env.routes = routes;
+	p->env.routes_ctx = ctx;
+}
+
 struct defer_queue *pools_defer(struct pools *p)
 {
 	return p->env.defer;
@@ -213,6 +219,7 @@ static void describe(struct slot *s, struct pool_info *info)
 		.typed = s->dest->typed,
 		.state = s->draining && s->ready ? "draining" : stats.state,
 		.address = stats.address,
+		.via = stats.via,
 		.sessions = slot_sessions(s),
 		.warm = channel_count_warm(s->transport),
 		.session_limit = s->pool->limit,

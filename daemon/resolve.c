@@ -11,7 +11,8 @@
 #include "daemon/resolve_cache.h"
 #include "protocol/alloc.h"
 
-/* Runs of ssh -G at once; more wait in order. */
+/* Runs of ssh -G at once; more wait in order. Those for a hawser that such a run has started (Match
+ * exec) have as many places again: what waits for them must not keep them from running. */
 #define FLIGHTS_MAX 16
 
 /* Threads of our own ask ssh, since starting a process in a directory that may hang, and looking at
@@ -33,6 +34,7 @@ struct flight {
 	char **args, **env;
 	char *host, *cwd;
 	int cancel_fd;	/* eventfd: the thread gives up when it is readable */
+	unsigned depth; /* below so many other runs */
 	bool running;	/* a thread has it */
 	bool abandoned; /* nobody waits any more: not to be joined */
 	struct resolve_job *jobs;
@@ -53,7 +55,7 @@ struct resolver {
 	struct resolve_cache *cache;
 	struct flight *waiting; /* in order of arrival */
 	struct flight *running;
-	unsigned nrunning;
+	unsigned nrunning[RESOLVE_DEPTH_MAX + 2];
 	struct resolve_job *delivering; /* jobs whose flight has landed; cb not yet called */
 };
 
@@ -168,16 +170,29 @@ static void unlink_job(struct resolve_job **list, struct resolve_job *job)
 	*list = job->next;
 }
 
+/* Takes the first that there is room for. */
+static struct flight *take_waiting(struct resolver *r)
+{
+	for (struct flight **link = &r->waiting; *link != NULL; link = &(*link)->next) {
+		struct flight *f = *link;
+
+		if (r->nrunning[f->depth] < FLIGHTS_MAX) {
+			*link = f->next;
+			return f;
+		}
+	}
+	return NULL;
+}
+
 /* Starts what may start. Only while something is asked does the resolver keep the loop going. */
 static void depart(struct resolver *r)
 {
-	while (r->waiting != NULL && r->nrunning < FLIGHTS_MAX) {
-		struct flight *f = r->waiting;
+	struct flight *f;
 
-		r->waiting = f->next;
+	while ((f = take_waiting(r)) != NULL) {
 		f->next = r->running;
 		r->running = f;
-		r->nrunning++;
+		r->nrunning[f->depth]++;
 		f->running = true;
 		if (!start_thread(r->shared, fly, f)) {
 			cause_set(&f->answer.why, CAUSE_INTERNAL,
@@ -199,7 +214,8 @@ static void deliver(struct resolver *r, struct flight *f)
 	for (struct resolve_job *job = f->jobs; job != NULL; job = job->next)
 		job->flight = NULL;
 	f->jobs = NULL;
-	if (a->d != NULL) {
+	/* What ssh has to say (an identity file that is missing) is said at each call. */
+	if (a->d != NULL && (a->words == NULL || a->words[0] == '\0')) {
 		struct resolve_query q = query_of(f);
 
 		resolve_cache_put(r->cache, &q, a->d, &a->files);
@@ -232,7 +248,7 @@ static void on_wake(uv_async_t *wake)
 	while ((f = in_order) != NULL) {
 		in_order = f->next_done;
 		unlink_flight(&r->running, f);
-		r->nrunning--;
+		r->nrunning[f->depth]--;
 		deliver(r, f);
 		flight_free(f);
 	}
@@ -368,6 +384,7 @@ struct resolve_job *resolver_start(struct resolver *r, const struct resolve_quer
 		f->env = copy_vector(q->client.env);
 		f->host = xstrdup(q->host);
 		f->cwd = xstrdup(q->client.cwd != NULL ? q->client.cwd : "/");
+		f->depth = resolve_depth(q->client.env);
 		f->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		while (*end != NULL)
 			end = &(*end)->next;

@@ -11,7 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/destination_proxy.h"
 #include "daemon/destination_values.h"
+#include "daemon/expand.h"
+#include "daemon/resolve_jump.h"
 #include "daemon/resolve_run.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
@@ -19,6 +22,8 @@
 #define ANSWER_TIMEOUT_MS   30000u /* a command of Match exec may take its time */
 #define DEFAULTS_TIMEOUT_MS 10000u
 #define LOG_LEVEL_LINE	    "loglevel "
+#define DEPTH_VARIABLE	    "HAWSER_DEPTH"
+#define JUMPS_MAX	    16u /* hosts on the way to one */
 
 extern char **environ;
 
@@ -37,7 +42,9 @@ struct question {
 	const char *file;
 	const struct resolve_query *q;
 	int cancel_fd;
-	bool needs_command; /* ssh wants a command to stand there (-s, -f) */
+	bool needs_command;	     /* ssh wants a command to stand there (-s, -f) */
+	const struct question *from; /* whose jump host this one is about, or NULL */
+	unsigned jumps;		     /* on the way here */
 };
 
 struct resolve_ssh *resolve_ssh_create(const char *name)
@@ -163,6 +170,33 @@ void resolve_ssh_prepare(struct resolve_ssh *s)
 	free(file);
 }
 
+unsigned resolve_depth(char *const *env)
+{
+	const char *value = expand_getenv(env, DEPTH_VARIABLE, strlen(DEPTH_VARIABLE));
+	unsigned long depth = value != NULL ? strtoul(value, NULL, 10) : 0;
+
+	return depth > RESOLVE_DEPTH_MAX ? RESOLVE_DEPTH_MAX + 1 : (unsigned)depth;
+}
+
+/* The client's, one deeper. The strings are borrowed, but for *depth. */
+static char **child_environment(char *const *env, char **depth)
+{
+	static char *const none[] = {NULL};
+	char **copy;
+	size_t n = 0;
+
+	if (env == NULL)
+		env = none;
+	*depth = xasprintf(DEPTH_VARIABLE "=%u", resolve_depth(env) + 1);
+	copy = xcalloc(strv_len(env) + 2, sizeof(*copy));
+	for (; *env != NULL; env++) {
+		if (strncmp(*env, DEPTH_VARIABLE "=", sizeof(DEPTH_VARIABLE)) != 0)
+			copy[n++] = *env;
+	}
+	copy[n] = *depth;
+	return copy;
+}
+
 /* One run. -G comes first, so that nothing in args can make ssh connect; what must win over args
  * comes last: the log goes to the pipe even where the user named a file (-E). */
 static int run(const struct question *w, char *const *last, struct resolve_output *o)
@@ -170,7 +204,7 @@ static int run(const struct question *w, char *const *last, struct resolve_outpu
 	size_t nargs = strv_len(w->q->args), nlast = strv_len((char *const *)last), n = 0;
 	char **argv = xcalloc(nargs + nlast + 8, sizeof(*argv));
 	const char *cwd = w->q->client.cwd != NULL ? w->q->client.cwd : "/";
-	static char *const empty[] = {NULL};
+	char *depth, **env = child_environment(w->q->client.env, &depth);
 	int r;
 
 	argv[n++] = "ssh";
@@ -185,9 +219,10 @@ static int run(const struct question *w, char *const *last, struct resolve_outpu
 	argv[n++] = (char *)(uintptr_t)w->q->host;
 	if (w->needs_command)
 		argv[n++] = "true";
-	r = resolve_run(w->file, argv, w->q->client.env != NULL ? w->q->client.env : empty, cwd,
-			w->cancel_fd, ANSWER_TIMEOUT_MS, o);
+	r = resolve_run(w->file, argv, env, cwd, w->cancel_fd, ANSWER_TIMEOUT_MS, o);
 	free(argv);
+	free(env);
+	free(depth);
 	return r;
 }
 
@@ -248,7 +283,8 @@ static char *log_level(const struct question *w, const struct resolve_files *fil
 	char *level = NULL;
 	const char *line;
 
-	if (!files->log_level && !args_set_level(w->q->args))
+	/* A jump host has no words of its own for the user. */
+	if (w->from != NULL || (!files->log_level && !args_set_level(w->q->args)))
 		return xstrdup("INFO");
 	if (answered(run(w, files->log_level ? plain : without_files, &o), &o)) {
 		line = strstr(o.out, "\n" LOG_LEVEL_LINE);
@@ -278,6 +314,11 @@ static bool wants_command(const char *log)
 {
 	return strstr(log, "must specify a subsystem") != NULL ||
 	       strstr(log, "without a command to execute") != NULL;
+}
+
+static bool has_remote_command(const char *log)
+{
+	return strstr(log, "command-line and remote command") != NULL;
 }
 
 static void explain(struct resolve_answer *a, const struct resolve_query *q, int r,
@@ -362,9 +403,18 @@ static void ask_ssh(struct resolve_ssh *s, struct question *w, struct resolve_an
 	clock_gettime(CLOCK_REALTIME, &since);
 	r = run(w, verbose, &o);
 	if (r == HW_OK && !answered(r, &o) && wants_command(o.err)) {
+		struct resolve_output first = o;
+
 		w->needs_command = true;
-		resolve_output_finish(&o);
 		r = run(w, verbose, &o);
+		if (r == HW_OK && !answered(r, &o) && has_remote_command(o.err)) {
+			/* Ours was one too many: what was said without it stands. */
+			struct resolve_output second = o;
+
+			o = first;
+			first = second;
+		}
+		resolve_output_finish(&first);
 	}
 	a->words = words_of(o.err);
 	if (r == HW_ESYS) {
@@ -381,23 +431,113 @@ static void ask_ssh(struct resolve_ssh *s, struct question *w, struct resolve_an
 	resolve_output_finish(&o);
 }
 
+static void ask(struct resolve_ssh *s, struct question *w, struct resolve_answer *a);
+
+/* Is it asked for on its own behalf? -W, the last two words, names who is behind it. */
+static bool is_loop(const struct question *from, char *const *args, const char *host)
+{
+	for (; from != NULL && from->from != NULL; from = from->from) {
+		char *const *before = from->q->args;
+		size_t n = strv_len(before), i = 0;
+
+		if (strcmp(from->q->host, host) != 0 || n != strv_len(args))
+			continue;
+		while (i + 1 < n && strcmp(before[i], args[i]) == 0)
+			i++;
+		if (i + 1 == n)
+			return true;
+	}
+	return false;
+}
+
+/* The answer for a destination needs the one for its jump host. */
+static void take_jump(struct resolve_answer *a, struct resolve_answer *jump)
+{
+	char *words = a->words;
+
+	if (jump->words != NULL) {
+		a->words = xasprintf("%s%s", words != NULL ? words : "", jump->words);
+		free(words);
+	}
+	resolve_files_merge(&a->files, &jump->files);
+	if (jump->d != NULL) {
+		destination_set_jump(a->d, jump->d);
+		jump->d = NULL;
+		return;
+	}
+	destination_unref(a->d);
+	a->d = NULL;
+	a->why = jump->why;
+	if (jump->words == NULL) {
+		/* They would be taken for the reason. */
+		free(a->words);
+		a->words = NULL;
+	}
+}
+
+static void follow_jump(struct resolve_ssh *s, const struct question *w, struct resolve_answer *a)
+{
+	struct destination_hop hop;
+	struct resolve_answer answer = {0};
+	struct resolve_query q = *w->q;
+	struct question next = {.file = w->file,
+				.q = &q,
+				.cancel_fd = w->cancel_fd,
+				.from = w,
+				.jumps = w->jumps + 1};
+	char **args;
+
+	if (a->d == NULL || a->d->fallback != NULL || a->d->jump_spec == NULL)
+		return;
+	destination_hop_parse(a->d->jump_spec, &hop);
+	args = resolve_jump_args(a->d, &hop, w->q->args);
+	q.args = args;
+	q.host = hop.host;
+	if (is_loop(w, args, hop.host)) {
+		cause_set(&answer.why, CAUSE_CONFIG, "jumphost loop via %s", hop.host);
+		cause_hint(&answer.why, "see ProxyJump in the configuration of %s", hop.host);
+	} else if (next.jumps > JUMPS_MAX) {
+		cause_set(&answer.why, CAUSE_CONFIG, "more than %u jump hosts on the way (at %s)",
+			  JUMPS_MAX, hop.host);
+	} else {
+		ask(s, &next, &answer);
+	}
+	take_jump(a, &answer);
+	resolve_answer_finish(&answer);
+	strv_free(args);
+	destination_hop_finish(&hop);
+}
+
+static void ask(struct resolve_ssh *s, struct question *w, struct resolve_answer *a)
+{
+	memset(a, 0, sizeof(*a));
+	if (names_descriptor(w->q->args)) {
+		parse_defaults(s, w, a);
+		return;
+	}
+	ask_ssh(s, w, a);
+	follow_jump(s, w, a);
+}
+
 void resolve_ask(struct resolve_ssh *s, const struct resolve_query *q, int cancel_fd,
 		 struct resolve_answer *a)
 {
-	struct question w = {.q = q, .cancel_fd = cancel_fd};
 	char *file = program_file(s);
+	struct question w = {.file = file, .q = q, .cancel_fd = cancel_fd};
 
 	memset(a, 0, sizeof(*a));
-	w.file = file;
-	if (file == NULL) {
+	if (resolve_depth(q->client.env) > RESOLVE_DEPTH_MAX) {
+		cause_set(&a->why, CAUSE_CONFIG,
+			  "%s: a command of Match exec leads to itself: it runs hawser, %u deep",
+			  q->host, RESOLVE_DEPTH_MAX);
+		cause_hint(&a->why, "narrow that Match down by host, or originalhost, before exec");
+	} else if (file != NULL) {
+		ask(s, &w, a);
+	} else {
 		cause_set(&a->why, CAUSE_CONFIG,
 			  "No OpenSSH client (%s) was found to read the configuration for %s",
 			  s->name, q->host);
 		cause_hint(&a->why, "Install openssh-client, or set `ssh` in hawser.conf");
-	} else if (names_descriptor(q->args)) {
-		parse_defaults(s, &w, a);
-	} else {
-		ask_ssh(s, &w, a);
 	}
 	free(file);
 }

@@ -24,6 +24,12 @@ struct resolve_answer {
 	struct resolve_files files; /* what d depends on */
 };
 
+/* So many runs of ssh -G may be below each other: a command of Match exec may be hawser, which asks
+ * for another host. Told by a variable in their environment. */
+#define RESOLVE_DEPTH_MAX 4u
+/* 0: no such run is above; at most RESOLVE_DEPTH_MAX + 1, which is refused. */
+unsigned resolve_depth(char *const *env);
+
 /* Blocks until ssh has answered, 30 s have passed, or cancel_fd is readable.
  * resolve_answer_finish() frees what is left in a. */
 void resolve_ask(struct resolve_ssh *s, const struct resolve_query *q, int cancel_fd,

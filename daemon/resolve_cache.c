@@ -177,12 +177,31 @@ struct destination *resolve_cache_get(struct resolve_cache *c, const struct reso
 	return NULL;
 }
 
+static bool has_dollar(char *const *strings)
+{
+	for (; strings != NULL && *strings != NULL; strings++) {
+		if (strchr(*strings, '$') != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Of a destination or of one that it is reached through. */
+static bool any_has_dollar(const struct destination *d)
+{
+	while (d != NULL && !has_dollar(d->raw))
+		d = d->jump;
+	return d != NULL;
+}
+
 /* Does a value that names files depend on the directory the client stands in? */
 static bool names_relative_file(const struct destination *d)
 {
 	static const char *const keywords[] = {"identityfile ", "certificatefile ",
 					       "userknownhostsfile ", "globalknownhostsfile "};
 
+	if (d->jump != NULL && names_relative_file(d->jump))
+		return true;
 	for (char *const *line = d->raw; *line != NULL; line++) {
 		for (size_t i = 0; i < HW_ARRAY_LEN(keywords); i++) {
 			size_t len = strlen(keywords[i]);
@@ -196,15 +215,6 @@ static bool names_relative_file(const struct destination *d)
 	return false;
 }
 
-static bool has_dollar(char *const *strings)
-{
-	for (; strings != NULL && *strings != NULL; strings++) {
-		if (strchr(*strings, '$') != NULL)
-			return true;
-	}
-	return false;
-}
-
 static int64_t lifetime_ms(const struct destination *d, const struct resolve_files *f)
 {
 	const char *canonicalize = destination_raw(d, "canonicalizehostname");
@@ -214,7 +224,7 @@ static int64_t lifetime_ms(const struct destination *d, const struct resolve_fil
 	if (canonicalize != NULL && strcasecmp(canonicalize, "false") != 0 &&
 	    strcasecmp(canonicalize, "no") != 0 && strcasecmp(canonicalize, "none") != 0)
 		return RESOLVE_CANONICAL_MS;
-	return -1;
+	return d->jump != NULL ? lifetime_ms(d->jump, f) : -1;
 }
 
 /* Makes room, and sees to it that there is no second entry for this query. */
@@ -254,7 +264,7 @@ void resolve_cache_put(struct resolve_cache *c, const struct resolve_query *q,
 	e->host = xstrdup(q->host);
 	e->agent = agent != NULL ? xstrdup(agent) : NULL;
 	e->variables =
-		files->variables || files->executed || has_dollar(q->args) || has_dollar(d->raw);
+		files->variables || files->executed || has_dollar(q->args) || any_has_dollar(d);
 	/* A variable may stand for a relative path. */
 	if (e->variables || files->relative || names_relative_file(d))
 		e->cwd = xstrdup(q->client.cwd != NULL ? q->client.cwd : "");

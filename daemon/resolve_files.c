@@ -301,6 +301,41 @@ void resolve_files_finish(struct resolve_files *f)
 	memset(f, 0, sizeof(*f));
 }
 
+static void merge_file(struct resolve_files *f, struct resolve_file *file)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		if (strcmp(f->files[i].path, file->path) == 0) {
+			/* Looked at twice, a little apart: the first look is the stricter one. */
+			free(file->path);
+			return;
+		}
+	}
+	if (f->count == RESOLVE_FILES_MAX) {
+		f->overflow = true;
+		free(file->path);
+		return;
+	}
+	f->files = xreallocarray(f->files, f->count + 1, sizeof(*f->files));
+	f->files[f->count++] = *file;
+}
+
+void resolve_files_merge(struct resolve_files *f, struct resolve_files *other)
+{
+	for (size_t i = 0; i < other->count; i++)
+		merge_file(f, &other->files[i]);
+	other->count = 0;
+	f->overflow |= other->overflow;
+	f->remote |= other->remote;
+	f->unsettled |= other->unsettled;
+	f->executed |= other->executed;
+	f->relative |= other->relative;
+	f->variables |= other->variables;
+	f->log_level |= other->log_level;
+	f->changing |= other->changing;
+	f->match_command |= other->match_command;
+	resolve_files_finish(other);
+}
+
 static bool same_time(const struct timespec *a, const struct timespec *b)
 {
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;

@@ -40,6 +40,8 @@ struct resolve_files {
 void resolve_files_collect(struct resolve_files *f, const char *log, const char *cwd,
 			   const char *ssh_file, const struct timespec *since);
 void resolve_files_finish(struct resolve_files *f);
+/* Adds what another answer depends on, which is left empty. */
+void resolve_files_merge(struct resolve_files *f, struct resolve_files *other);
 
 /* A stat(2) per file. Never call for files that are `remote`. */
 bool resolve_files_unchanged(const struct resolve_files *f);

@@ -4,13 +4,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/spawn.h"
 #include "protocol/alloc.h"
 #include "protocol/bytebuf.h"
 
@@ -30,38 +30,12 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static int spawn(const char *file, char *const *argv, char *const *env, const char *cwd,
-		 const int child_fd[2], pid_t *pid)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int r;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-						POSIX_SPAWN_SETSID);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, child_fd[0], 1);
-	posix_spawn_file_actions_adddup2(&actions, child_fd[1], 2);
-	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-	posix_spawn_file_actions_addchdir_np(&actions, cwd);
-	r = posix_spawn(pid, file, &actions, &attr, argv, env);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attr);
-	return r;
-}
-
 /* HW_OK: the streams are open and the child runs. */
 static int start(const char *file, char *const *argv, char *const *env, const char *cwd,
 		 struct streams *s, pid_t *pid)
 {
-	int out[2], err[2], child_fd[2], r;
+	struct spawn_want want = {.file = file, .argv = argv, .env = env, .cwd = cwd};
+	int out[2], err[2], r;
 
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return HW_ESYS;
@@ -72,12 +46,10 @@ static int start(const char *file, char *const *argv, char *const *env, const ch
 		errno = r;
 		return HW_ESYS;
 	}
-	child_fd[0] = out[1];
-	child_fd[1] = err[1];
-	r = spawn(file, argv, env, cwd, child_fd, pid);
-	/* The directory that the client stands in may be gone, which is no reason to fail. */
-	if (r != 0 && strcmp(cwd, "/") != 0)
-		r = spawn(file, argv, env, "/", child_fd, pid);
+	want.fds[0] = -1;
+	want.fds[1] = out[1];
+	want.fds[2] = err[1];
+	r = spawn_process(&want, pid);
 	close(out[1]);
 	close(err[1]);
 	if (r != 0) {

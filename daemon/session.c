@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/proxy_env.h"
 #include "protocol/alloc.h"
 #include "protocol/decode.h"
 #include "protocol/log.h"
@@ -148,6 +149,13 @@ static void proceed(struct session *s, struct destination *dest)
 	s->dest = dest;
 	if (dest->fallback != NULL) {
 		session_fall_back(s, dest->fallback);
+		return;
+	}
+	if (proxy_env_is_loop(dest, s->origin)) {
+		session_fail(s,
+			     "a ProxyCommand leads to itself: it runs hawser for a host that it is "
+			     "on the way to",
+			     "see ProxyCommand in the configuration of that host", false);
 		return;
 	}
 	s->bridge.label = dest->label;

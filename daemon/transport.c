@@ -61,32 +61,30 @@ bool transport_session_dead(struct transport *t)
 static void fail_by_session(struct transport *t)
 {
 	const char *said = ssh_get_error(t->session);
-	const char *host = t->dest->label;
+	const char *host = t->where;
 	struct cause why;
 
 	if (strstr(said, "SSH_MSG_DISCONNECT") != NULL) {
 		const char *words = strstr(said, "DISCONNECT: ");
 
-		cause_set(&why, CAUSE_PROTOCOL, "%s (%s) ended the connection and said: %s", host,
-			  t->peer, words != NULL ? words + strlen("DISCONNECT: ") : said);
+		cause_set(&why, CAUSE_PROTOCOL, "%s ended the connection and said: %s", host,
+			  words != NULL ? words + strlen("DISCONNECT: ") : said);
 		cause_hint(&why, "the server's log has its reason");
 	} else if (strstr(said, "reset by peer") != NULL) {
-		cause_set(&why, CAUSE_RESET, "the connection to %s (%s) was reset", host, t->peer);
+		cause_set(&why, CAUSE_RESET, "the connection to %s was reset", host);
 		cause_hint(&why,
 			   "sshd was killed, the server restarted, or a firewall or NAT on the "
 			   "way dropped the connection: run the command again");
 	} else if (strstr(said, "disconnected") != NULL || said[0] == '\0') {
-		cause_set(&why, CAUSE_SERVER_CLOSED, "%s (%s) closed the connection", host,
-			  t->peer);
+		cause_set(&why, CAUSE_SERVER_CLOSED, "%s closed the connection", host);
 		cause_hint(&why,
 			   "sshd ended it without a word (stopped, killed, or an idle limit): "
 			   "the server's log has its reason; run the command again");
 	} else {
-		cause_set(&why, CAUSE_PROTOCOL, "the connection to %s (%s) failed: %s", host,
-			  t->peer, said);
+		cause_set(&why, CAUSE_PROTOCOL, "the connection to %s failed: %s", host, said);
 		cause_hint(&why, "if it comes again: hawserd --log-level debug tells more");
 	}
-	transport_fail(t, &why);
+	transport_fail_on_way(t, &why);
 }
 
 void transport_fail(struct transport *t, const struct cause *why)
@@ -173,7 +171,7 @@ static bool receiving_bulk(const struct transport *t)
 
 static void set_low_water(struct transport *t, int bytes)
 {
-	if (t->low_water == bytes || t->peer[0] == '\0')
+	if (t->low_water == bytes || !t->tcp)
 		return;
 	t->low_water = bytes;
 	setsockopt(t->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
@@ -183,7 +181,7 @@ static void update_mask(struct transport *t)
 {
 	int mask = UV_READABLE;
 
-	if (receiving_bulk(t) && t->terminals == 0) {
+	if (t->tcp && receiving_bulk(t) && t->terminals == 0) {
 		set_low_water(t, GATHER_BYTES);
 		if (!uv_is_active((uv_handle_t *)&t->gather))
 			uv_timer_start(&t->gather, on_gather, GATHER_MS, 0);
@@ -247,11 +245,12 @@ static void on_gather(uv_timer_t *timer)
 }
 
 /* sshd's Nagle waits for our delayed ACK: 40 ms on a fresh connection, until sshd switches it off
- * as the first session starts, and uploads through a jump at a fifth of their speed. The option is
- * not sticky, so it is set at every event, but only where it helps. */
+ * as the first session starts (never where there are tunnels only), and uploads through a jump at a
+ * fifth of their speed. The option is not sticky, so it is set at every event, but only where it
+ * helps. */
 static bool wants_quick_ack(const struct transport *t)
 {
-	return !t->started || (transport_busy_bulk(t) && !receiving_bulk(t));
+	return !receiving_bulk(t) && (!t->started || transport_busy_bulk(t));
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events)
@@ -263,7 +262,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	(void)events;
 	if (t->state != TRANSPORT_READY)
 		return;
-	if (t->peer[0] != '\0' && wants_quick_ack(t))
+	if (t->tcp && wants_quick_ack(t))
 		setsockopt(t->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
 	turn(t);
 }
@@ -274,7 +273,7 @@ static void set_tos(struct transport *t)
 	int tos = t->terminals > 0 ? t->dest->tos_interactive : t->dest->tos_bulk;
 	bool v6 = strchr(t->peer, ':') != NULL;
 
-	if (tos < 0)
+	if (tos < 0 || !t->tcp)
 		return;
 	if (setsockopt(t->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos,
 		       sizeof(tos)) != 0)
@@ -316,7 +315,8 @@ static void become_ready(struct transport *t, struct login_result *r)
 	set_tos(t);
 	set_state(t, TRANSPORT_READY);
 	log_info("%s transport %u: ready (%s, key exchange %u ms, authentication %u ms)",
-		 t->dest->label, t->id, t->peer, r->kex_ms, r->auth_ms);
+		 t->dest->label, t->id, t->peer[0] != '\0' ? t->peer : t->via, r->kex_ms,
+		 r->auth_ms);
 	transport_touch(t);
 	origin_unref(t->origin);
 	t->origin = NULL;
@@ -330,7 +330,7 @@ static void on_login_done(void *ctx, struct login_result *r)
 	t->login = NULL;
 	if (r->session == NULL) {
 		t->handover = r->handover;
-		transport_fail(t, &r->why);
+		transport_fail_on_way(t, &r->why);
 		return;
 	}
 	become_ready(t, r);
@@ -364,20 +364,13 @@ static const struct login_events login_events = {
 	.done = on_login_done,
 };
 
-static void on_dialled(void *ctx, int fd, const char *peer, const struct cause *why)
+void transport_connected(struct transport *t, int fd)
 {
-	struct transport *t = ctx;
 	struct login_params params = {
 		.dest = t->dest, .origin = t->origin, .fd = fd, .hint = t->hint};
 
-	t->dial = NULL;
-	if (fd < 0) {
-		transport_fail(t, why);
-		return;
-	}
 	t->fd = fd;
-	snprintf(t->peer, sizeof(t->peer), "%s", peer);
-	snprintf(params.peer, sizeof(params.peer), "%s", peer);
+	snprintf(params.peer, sizeof(params.peer), "%s", t->peer);
 	if (t->dest->connect_timeout > 0)
 		params.timeout_ms = t->dest->connect_timeout * 1000;
 	set_state(t, TRANSPORT_LOGIN);
@@ -424,10 +417,8 @@ static void on_ending(void *ctx)
 	struct channel *c = t->channels;
 
 	defer_cancel(&t->progress);
-	dial_cancel(t->dial);
 	if (t->login != NULL)
 		login_cancel(t->login);
-	t->dial = NULL;
 	t->login = NULL;
 	t->channels = NULL;
 	while (c != NULL) {
@@ -438,6 +429,7 @@ static void on_ending(void *ctx)
 	}
 	transport_global_finish(t);
 	end_session(t);
+	transport_reach_end(t);
 	t->events->ended(t->ctx, &t->why, t->handover);
 	if (!t->polling) {
 		free_transport(t);
@@ -467,19 +459,13 @@ struct transport *transport_open(const struct transport_env *env, struct destina
 		t->hint = *hint;
 	defer_init(&t->progress, on_progress, t);
 	defer_init(&t->ending, on_ending, t);
-	t->dial = dial_start(env->loop, dest, on_dialled, t);
+	transport_reach(t);
 	return t;
 }
 
 void transport_close(struct transport *t, const struct cause *why)
 {
 	transport_fail(t, why);
-}
-
-void transport_answer(struct transport *t, char *const *answers, const char *reason)
-{
-	if (t->login != NULL)
-		login_answer(t->login, answers, reason);
 }
 
 enum transport_state transport_state(const struct transport *t)
@@ -503,6 +489,7 @@ void transport_stats(const struct transport *t, struct transport_stats *out)
 	*out = (struct transport_stats){
 		.state = state_name(t->state),
 		.address = t->peer,
+		.via = t->via,
 		.server = t->server,
 		.cipher = t->cipher,
 		.kex = t->kex,

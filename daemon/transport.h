@@ -35,17 +35,42 @@ struct transport_events {
 	void (*ended)(void *ctx, const struct cause *why, bool handover);
 };
 
+/* A way to a server through another one (destination.jump), made by a layer above this one. */
+struct route;
+/* From the top of the loop, never from within a call on the route. */
+struct route_events {
+	/* fd: a connected stream socket, non-blocking, the callee's now. */
+	void (*connected)(void *ctx, int fd);
+	/* Before or after that; the route is still to be closed. handover: as in login.h. */
+	void (*failed)(void *ctx, const struct cause *why, bool handover);
+	/* Of the logins on the way. */
+	void (*prompt)(void *ctx, const struct proto_prompt *p);
+	void (*notice)(void *ctx, const char *text, bool raw);
+};
+struct transport_routes {
+	struct route *(*open)(void *routes_ctx, struct destination *dest, struct origin *origin,
+			      const struct route_events *events, void *ctx);
+	/* As transport_answer() and transport_nobody_answers(). */
+	void (*answer)(struct route *r, char *const *answers, const char *reason);
+	void (*nobody)(struct route *r);
+	/* No event comes any more. */
+	void (*close)(struct route *r);
+};
+
 /* What a transport needs from the daemon; borrowed for its life. */
 struct transport_env {
 	uv_loop_t *loop;
 	struct worker_pool *workers;
 	struct defer_queue *defer;
+	const struct transport_routes *routes; /* NULL: none can be made */
+	void *routes_ctx;
 };
 
 struct transport_stats {
 	const char *state, *address, *server, *cipher, *kex; /* borrowed, never NULL */
-	double age_s;					     /* since it became ready */
-	double rtt_ms; /* the smallest seen, < 0 = none measured yet */
+	const char *via; /* "" where the address is dialled, else how it is reached */
+	double age_s;	 /* since it became ready */
+	double rtt_ms;	 /* the smallest seen, < 0 = none measured yet */
 	uint64_t bytes_in, bytes_out;
 };
 
@@ -57,6 +82,8 @@ struct transport *transport_open(const struct transport_env *env, struct destina
  * the loop. Harmless when it is ending already. */
 void transport_close(struct transport *t, const struct cause *why);
 void transport_answer(struct transport *t, char *const *answers, const char *reason);
+/* Nobody is there who could be asked. */
+void transport_nobody_answers(struct transport *t, const char *reason);
 
 /* What the server may open on its own: connections to what it listens on for us, to the agent, to
  * an X11 display. */

@@ -41,8 +41,8 @@ void transport_keepalive(struct transport *t, unsigned max_missed)
 		if (++t->missed < max_missed)
 			return;
 		cause_set(&why, CAUSE_KEEPALIVE,
-			  "%s (%s) answered none of the last %u keepalives: the path is dead",
-			  t->dest->label, t->peer, t->missed);
+			  "%s answered none of the last %u keepalives: the path is dead", t->where,
+			  t->missed);
 		cause_hint(&why,
 			   "check the network (sleep, VPN, NAT or firewall time-outs); the next "
 			   "command opens a new connection");

@@ -8,6 +8,7 @@
 
 #include "daemon/channel.h"
 #include "daemon/dial.h"
+#include "daemon/proxy.h"
 #include "daemon/transport.h"
 
 struct transport {
@@ -20,9 +21,15 @@ struct transport {
 	enum transport_state state;
 	struct login_hint hint;
 
+	/* transport_reach.c */
 	struct dial *dial;   /* while dialling */
+	struct proxy *proxy; /* in the place of dial, to the end */
+	struct route *route; /* likewise */
 	struct login *login; /* while logging in */
-	char peer[64];
+	char peer[64];	     /* numeric; "" where it was not dialled */
+	char where[320];     /* "user@host:22 (10.0.0.5)": the server in every text */
+	char via[256];	     /* "" or "user@jump:22", "ProxyCommand" */
+	bool tcp;	     /* fd is a TCP socket */
 
 	int fd; /* ours; libssh has a dup */
 	uv_poll_t poll;
@@ -141,6 +148,15 @@ void transport_terminal(struct transport *t, int change);
 void transport_note_answers(struct transport *t);
 /* Something was answered after ms: the smallest of all is the round trip. */
 void transport_rtt_sample(struct transport *t, double ms);
+
+/* transport_reach.c: gets a socket, then calls transport_connected() or transport_fail(). */
+void transport_reach(struct transport *t);
+/* Lets go of it; any time, also twice. */
+void transport_reach_end(struct transport *t);
+/* transport_fail(), when how the server is reached may know a better cause. */
+void transport_fail_on_way(struct transport *t, const struct cause *why);
+/* Takes fd: the login begins. */
+void transport_connected(struct transport *t, int fd);
 
 /* A record for a channel that the server has opened, unclaimed: its output waits. */
 struct channel *channel_incoming(struct transport *t, ssh_channel ssh,

@@ -16,8 +16,6 @@ static const char *treatment(const struct keyword *k)
 		return "handed to ssh when set";
 	case RULE_IF_ON:
 		return "handed to ssh unless no, false or none";
-	case RULE_IF_NAME:
-		return "handed to ssh when it is a name, not an address";
 	case RULE_IF_VALUE:
 		return "handed to ssh when";
 	case RULE_ALGORITHMS:

@@ -256,13 +256,6 @@ def test_fallback_refused_names_the_option(warm):
     assert warm.sshd.logins() == 1
 
 
-def test_bind_address_by_name_is_for_ssh(warm):
-    """A numeric BindAddress is ours; a name would need a look-up that may block."""
-    assert warm.ok("-b", "127.0.0.1", "h", "echo in") == "in\n"
-    result = warm.run("-b", "localhost", "h", "true")
-    assert result.status == 255 and "BindAddress" in result.err
-
-
 def test_fallback_is_said_at_v(warm):
     """-v says that, and why, ssh takes over."""
     result = warm.run("-v", "-o", "Tunnel=yes", "h", "true", env=ALLOWED)

@@ -110,6 +110,54 @@ static struct resolve_files one_file(const char *path, bool remote)
 
 /* Files on a server are not looked at: such an answer only ages. (The file here is there, though it
  * was noted as absent, so that a look would show.) */
+static struct resolve_files files_of(const char *first, const char *second)
+{
+	struct resolve_files f = {.count = 2, .files = xcalloc(2, sizeof(*f.files))};
+
+	f.files[0].path = xstrdup(first);
+	f.files[1].path = xstrdup(second);
+	return f;
+}
+
+/* An answer that rests on another one, a jump host's, rests on that one's files. */
+static void test_merged_files(void **state)
+{
+	struct resolve_files f = files_of("/no/a", "/no/b"), other = files_of("/no/b", "/");
+
+	(void)state;
+	other.executed = true;
+	assert_true(resolve_files_unchanged(&f));
+	resolve_files_merge(&f, &other);
+	assert_int_equal(f.count, 3);
+	assert_true(f.executed && !f.remote);
+	assert_int_equal(other.count, 0);
+	/* "/" is said to be absent. */
+	assert_false(resolve_files_unchanged(&f));
+	resolve_files_finish(&f);
+}
+
+static void test_jump_host_counts(void **state)
+{
+	struct resolve_cache *c = resolve_cache_create();
+	struct destination *d = make("proxyjump j"), *plain = make("proxyjump j");
+	struct resolve_query elsewhere = query("behind");
+
+	(void)state;
+	elsewhere.client.cwd = "/elsewhere";
+	destination_set_jump(d, make("identityfile relative"));
+	destination_set_jump(plain, make("identityfile /absolute"));
+	put(c, "behind", d, (struct resolve_files){0});
+	assert_true(has(c, "behind"));
+	assert_null(resolve_cache_get(c, &elsewhere));
+	put(c, "behind", plain, (struct resolve_files){0});
+	destination_unref(plain);
+	plain = resolve_cache_get(c, &elsewhere);
+	assert_non_null(plain);
+	destination_unref(plain);
+	destination_unref(d);
+	resolve_cache_destroy(c);
+}
+
 static void test_lifetimes(void **state)
 {
 	struct resolve_cache *c = resolve_cache_create();
@@ -144,6 +192,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_least_recently_used_goes),
 		cmocka_unit_test(test_newer_replaces),
+		cmocka_unit_test(test_merged_files),
+		cmocka_unit_test(test_jump_host_counts),
 		cmocka_unit_test(test_lifetimes),
 	};
 
