@@ -5,6 +5,7 @@
 #ifndef HAWSER_DAEMON_LEND_AGENT_H
 #define HAWSER_DAEMON_LEND_AGENT_H
 
+#include "daemon/agent.h"
 #include "daemon/destination.h"
 #include "daemon/transport.h"
 #include "daemon/watch.h"
@@ -13,9 +14,12 @@ struct lend_agent;
 
 /* t: ready, with no other that lends an agent on it. Each connection finds its way to
  * dest->forward_agent when it comes, so an agent that was started anew at that path is found; one
- * that is gone means that the connection is closed again, with a line in the log. */
+ * that is gone means that the connection is closed again, with a line in the log. binding: the
+ * agent is told first which server its connection is handed on to (session-bind@openssh.com), where
+ * it is complete; borrowed for the call, NULL ok. */
 struct lend_agent *lend_agent_create(struct worker_pool *workers, struct watch_set *watches,
-				     struct transport *t, struct destination *dest);
+				     struct transport *t, struct destination *dest,
+				     const struct agent_binding *binding);
 /* With the transport's end, not before. NULL ok. */
 void lend_agent_destroy(struct lend_agent *l);
 

@@ -118,7 +118,8 @@ static void on_ready(void *ctx, const struct login_result *r)
 	if (s->dest->forward_agent != NULL) {
 		struct app *app = s->pool->pools->app;
 
-		s->agent = lend_agent_create(app->workers, app->watches, s->transport, s->dest);
+		s->agent = lend_agent_create(app->workers, app->watches, s->transport, s->dest,
+					     r->binding);
 	}
 	free_prompt(s);
 	pool_touch(s->pool);

@@ -147,6 +147,8 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 		session_notice(s, 1, "hawser: %s the held connection to %s",
 			       reused ? "using" : "opened", s->dest->label);
 	}
+	if (transport_untrusted(channel_transport(c)))
+		session_lend_nothing(s);
 	if (s->wanted.x11 != NULL)
 		x11_guest_attach(s->x11, channel_transport(c));
 	channel_claim(c, &s->wanted, &channel_events, s);
