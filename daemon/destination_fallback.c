@@ -35,8 +35,7 @@ static bool method_left(const struct destination *d)
 	return false;
 }
 
-static bool applies(const struct keyword *k, const char *value, const struct destination *d,
-		    char *const *defaults)
+static bool applies(const struct keyword *k, const char *value, char *const *defaults)
 {
 	switch (k->rule) {
 	case RULE_DONE:
@@ -49,10 +48,11 @@ static bool applies(const struct keyword *k, const char *value, const struct des
 		return !value_is_off(value);
 	case RULE_IF_VALUE:
 		return strcasecmp(value, k->value) == 0;
+	case RULE_IF_PATH:
+		/* "8080 ..." or "[host]:8080 ..." are ports. */
+		return memchr(value, '/', strcspn(value, " ")) != NULL;
 	case RULE_ALGORITHMS:
 		return chosen_without_common(k, value, defaults);
-	case RULE_COMMAND:
-		return value_flag(destination_line(d->raw, "permitlocalcommand"));
 	}
 	return true;
 }
@@ -77,10 +77,12 @@ char *destination_fallback(const struct destination *d, char *const *defaults)
 				return phrase;
 			continue;
 		}
-		if (!applies(k, value, d, defaults))
+		if (!applies(k, value, defaults))
 			continue;
 		if (k->rule == RULE_ALGORITHMS)
 			return xasprintf("%s names none that libssh has", k->title);
+		if (k->rule == RULE_IF_PATH)
+			return xasprintf("%s listens on a Unix socket", k->title);
 		if (k->rule == RULE_IF_VALUE)
 			return xasprintf("%s %s", k->title, k->value);
 		return xasprintf("%s is set", k->title);

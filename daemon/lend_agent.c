@@ -69,11 +69,12 @@ static void refuse(struct visit *v, const char *why)
 	forget(v);
 }
 
-static void on_ended(void *ctx, struct tunnel *t, const struct cause *why)
+static void on_ended(void *ctx, struct tunnel *t, bool refused, const struct cause *why)
 {
 	struct visit *v = ctx;
 
 	(void)t;
+	(void)refused;
 	(void)why;
 	v->tunnel = NULL;
 	forget(v);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/destination_values.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
@@ -17,10 +18,17 @@
 
 void session_started(struct session *s, bool tty)
 {
-	struct proto_started m = {.tty = tty,
-				  .reused = s->reused,
-				  .escape = s->dest->escape_char,
-				  .background = s->dest->fork_after_auth};
+	struct destination *d = s->dest;
+	struct proto_started m = {
+		.tty = tty,
+		.reused = s->reused,
+		.escape = d->escape_char,
+		.background = d->fork_after_auth,
+		.host = d->hostname,
+		.has_level = true,
+		.level = value_proto_level(d->log_level_name),
+		.commandline = d->escape_commandline,
+		.local_command = value_flag(destination_line(d->raw, "permitlocalcommand"))};
 
 	s->running = true;
 	s->started_ms = uv_now(s->app->loop);
@@ -30,7 +38,7 @@ void session_started(struct session *s, bool tty)
 	if (s->channel != NULL && channel_x11_refused(s->channel))
 		session_notice(s, -1, "X11 forwarding request failed on channel 0");
 	m.read_stdin = s->bridge.in.fd >= 0;
-	if (s->request.words.flags & PROTO_WANT_STARTED)
+	if ((s->request.words.flags & PROTO_WANT_STARTED) || m.background)
 		s->events->started(s->ctx, &m);
 }
 
@@ -94,7 +102,7 @@ static void ended(struct session *s, const struct channel_end *end)
 			     "its shell was killed, or sshd's ChannelTimeout ended it", true);
 		return;
 	}
-	session_begin_ending(s);
+	session_end_when_unused(s);
 }
 
 static void on_end(void *ctx, const struct channel_end *end)
@@ -144,8 +152,7 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 	/* With a lease it was said, and is known, already. */
 	if (s->lease == NULL) {
 		s->reused = reused;
-		session_notice(s, 1, "hawser: %s the held connection to %s",
-			       reused ? "using" : "opened", s->dest->label);
+		session_tell_connection(s, channel_transport(c));
 	}
 	if (transport_untrusted(channel_transport(c)))
 		session_lend_nothing(s);
@@ -162,7 +169,8 @@ static void on_stdio_end(void *ctx, const struct channel_end *end)
 	struct session *s = ctx;
 
 	if (end->kind == CHANNEL_ENDED) {
-		session_end_status(s, 0);
+		s->result.has_status = true;
+		session_end_when_unused(s);
 		return;
 	}
 	if (end->kind == CHANNEL_LOST) {

@@ -3,9 +3,12 @@
 #include "daemon/session_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/alloc.h"
 #include "protocol/log.h"
+
+#define CONTROL_C '\3'
 
 static void on_failed(void *ctx, const struct cause *why, bool handover)
 {
@@ -26,7 +29,7 @@ static void on_prompt(void *ctx, const struct proto_prompt *p)
 static void on_pool_notice(void *ctx, const char *text, bool raw)
 {
 	struct session *s = ctx;
-	struct proto_notice m = {.raw = raw, .text = (char *)text};
+	struct proto_notice m = {.raw = raw, .banner = raw, .text = (char *)text};
 
 	/* QUIET hides warnings and banner, as in ssh. */
 	if (s->dest->log_level >= (raw ? 0 : -1))
@@ -56,6 +59,29 @@ void session_wait(struct session *s, bool lease, bool front)
 	};
 
 	s->waiter = pool_wait(s->app->pools, &want, &pool_events, s);
+	if (s->dest->log_level > 0) {
+		const char *why = pool_waiter_why(s->waiter);
+		if (why != NULL)
+			session_notice(s, 1, "hawser: %s: %s", s->dest->label, why);
+	}
+}
+
+/* In the words that people search for. */
+void session_tell_connection(struct session *s, const struct transport *t)
+{
+	struct transport_stats stats;
+
+	session_notice(s, 1, "hawser: %s to %s",
+		       s->reused ? "using the held connection" : "opened a connection",
+		       s->dest->label);
+	if (s->dest->log_level < 2 || t == NULL)
+		return;
+	transport_stats(t, &stats);
+	session_notice(s, 2, "hawser: connected to %s [%s] port %u, remote software version %s",
+		       s->dest->hostname, stats.address, s->dest->port, stats.server);
+	session_notice(s, 2, "hawser: kex: algorithm: %s, cipher: %s", stats.kex, stats.cipher);
+	session_notice(s, 2, "hawser: authenticated as %s %.0f s ago; %u sessions on it",
+		       s->dest->user, stats.age_s, transport_channels(t));
 }
 
 /* --- the stages, in order --- */
@@ -70,7 +96,8 @@ static void reach_goal(struct session *s)
 		session_open_stdio(s);
 		return;
 	case GOAL_NONE:
-		bridge_no_input(&s->bridge);
+		/* Who reads behind the descriptors of `ssh -f -N` sees their end at once. */
+		bridge_unused(&s->bridge);
 		session_started(s, false);
 		return;
 	}
@@ -113,30 +140,84 @@ static void on_forwards_ready(void *ctx, size_t failed)
 		session_end_status(s, HW_EXIT_FAILURE);
 		return;
 	}
+	if (s->goal != GOAL_NONE)
+		forward_set_reserve(s->forwards);
 	run_local_command(s);
 }
 
-static const struct forward_events forward_events = {
-	.ready = on_forwards_ready,
+/* What ssh stays for when the command has ended: connections through its forwards, X11 programs. */
+static bool still_used(const struct session *s)
+{
+	return (s->forwards != NULL && forward_set_waits(s->forwards)) ||
+	       (s->x11 != NULL && x11_guest_busy(s->x11));
+}
+
+void session_use_changed(struct session *s)
+{
+	if (s->waiting && !still_used(s))
+		session_begin_ending(s);
+}
+
+/* Connections through the forwards came or went. */
+static void on_forwards_changed(void *ctx)
+{
+	session_use_changed(ctx);
+}
+
+const struct forward_events session_forward_events = {
 	.notice = on_forward_notice,
+	.changed = on_forwards_changed,
 };
+
+/* ^C: ssh has left the raw mode by now. */
+static void on_typed(void *ctx, const uint8_t *bytes, size_t len)
+{
+	struct session *s = ctx;
+
+	if (memchr(bytes, CONTROL_C, len) != NULL)
+		session_end_status(s, HW_EXIT_FAILURE);
+}
+
+void session_end_when_unused(struct session *s)
+{
+	if (!still_used(s)) {
+		session_begin_ending(s);
+		return;
+	}
+	s->waiting = true;
+	if (s->channel != NULL)
+		channel_release(s->channel);
+	s->channel = NULL;
+	bridge_detach(&s->bridge, s->tty ? on_typed : NULL);
+	if (s->x11 != NULL && x11_guest_busy(s->x11))
+		session_notice(s, s->tty ? 0 : 1,
+			       "hawser: waiting for X11 programs that still run");
+	else
+		session_notice(s, 1, "hawser: waiting for forwarded connections to end");
+}
 
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 {
 	struct session *s = ctx;
+	struct forward_want want = {
+		.specs = s->dest->forwards,
+		.count = s->dest->nforwards,
+		.dest = s->dest,
+		.cwd = s->origin->cwd,
+		.words = s->dest->exit_on_forward_failure ? FORWARD_FATAL : FORWARD_WARN,
+	};
 
 	s->waiter = NULL;
 	s->lease = l;
 	s->reused = reused;
-	session_notice(s, 1, "hawser: %s the held connection to %s", reused ? "using" : "opened",
-		       s->dest->label);
+	session_tell_connection(s, pool_lease_transport(l));
 	if (s->dest->nforwards == 0) {
 		run_local_command(s);
 		return;
 	}
-	s->forwards =
-		forward_set_create(s->app, pool_lease_transport(l), s->dest, &forward_events, s);
-	forward_set_start(s->forwards);
+	s->forwards = forward_set_create(s->app, pool_lease_transport(l), s->dest->label,
+					 &session_forward_events, s);
+	forward_set_add(s->forwards, &want, on_forwards_ready, s);
 }
 
 /* A connection that is lost before anything was asked of it is looked for anew so often. */
@@ -151,13 +232,17 @@ void session_on_lost(void *ctx, const struct cause *why)
 	s->lease = NULL;
 	forward_set_destroy(s->forwards);
 	s->forwards = NULL;
+	if (s->waiting) {
+		session_begin_ending(s); /* how the command ended is known */
+		return;
+	}
 	if (s->channel != NULL) {
 		if (had_forwards)
 			session_notice(s, 0, "hawser: %s; the forwards ended with it", why->text);
 		return;
 	}
 	if (s->running || ++s->losses > LOSSES_MAX || why->cls == CAUSE_DAEMON_STOPPED) {
-		session_fail(s, why->text, why->hint, s->running);
+		session_fail(s, why->text, why->hint, s->running && s->goal != GOAL_NONE);
 		return;
 	}
 	if (s->local_command_prompt || s->lending)
@@ -194,6 +279,8 @@ void session_stage_start(struct session *s)
 
 void session_stage_finish(struct session *s)
 {
+	session_actions_free(s);
+	session_operation_finish(s);
 	forward_set_destroy(s->forwards);
 	s->forwards = NULL;
 	if (s->lease != NULL)

@@ -39,6 +39,13 @@ static const char *text_or_empty(const char *text)
 	return text != NULL ? text : "";
 }
 
+/* Ends the request with ssh's own words, and no others. */
+static void session_refuse(struct session *s, const char *words)
+{
+	session_notice(s, -1, "%s", words);
+	session_end_status(s, HW_EXIT_FAILURE);
+}
+
 /* -W, which excludes a session. */
 static bool prepare_stdio(struct session *s)
 {
@@ -88,6 +95,10 @@ bool session_prepare(struct session *s)
 	if (d->session_type == SESSION_NONE) {
 		s->goal = GOAL_NONE;
 		return true;
+	}
+	if (d->fork_after_auth && command == NULL && d->remote_command == NULL) {
+		session_refuse(s, "Cannot fork into background without a command to execute.");
+		return false;
 	}
 	if (command != NULL && d->remote_command != NULL) {
 		session_fail(s, "Cannot execute command-line and remote command.", NULL, false);

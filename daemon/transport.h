@@ -102,7 +102,7 @@ struct transport_acceptor {
 	struct transport_acceptor *next; /* private */
 	enum incoming_kind kind;
 	const char *address; /* INCOMING_TCP: exactly this */
-	uint16_t port;
+	uint16_t port;	     /* 0: not known yet, the server chooses it */
 	/* From the top of the loop. c is the callee's: channel_adopt() or channel_release(), now or
 	 * later. in is valid during the call. */
 	void (*accept)(void *ctx, struct channel *c, const struct incoming *in);
@@ -125,6 +125,12 @@ void transport_listen_forget(struct transport *t, const void *ctx);
 /* The host key was accepted against the evidence (StrictHostKeyChecking no): nothing may be
  * forwarded over it, as in ssh. */
 bool transport_untrusted(const struct transport *t);
+/* The address that its socket has on this side, as getsockname(2) has it. False: it has none. */
+struct sockaddr_storage;
+bool transport_local_address(const struct transport *t, struct sockaddr_storage *out);
+/* Begins a key exchange (RFC 4253 section 9). False: the keys are less than a second old. */
+bool transport_rekey(struct transport *t);
+
 enum transport_state transport_state(const struct transport *t);
 unsigned transport_id(const struct transport *t);
 void transport_stats(const struct transport *t, struct transport_stats *out);

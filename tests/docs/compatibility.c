@@ -18,13 +18,13 @@ static const char *treatment(const struct keyword *k)
 		return "handed to ssh unless no, false or none";
 	case RULE_IF_VALUE:
 		return "handed to ssh when";
+	case RULE_IF_PATH:
+		return "honoured; handed to ssh when it listens on a Unix socket";
 	case RULE_ALGORITHMS:
 		return "honoured; handed to ssh when libssh has none of those chosen";
 	case RULE_METHODS:
 		return "honoured; handed to ssh when none of publickey, keyboard-interactive and "
 		       "password is left";
-	case RULE_COMMAND:
-		return "handed to ssh when set and PermitLocalCommand is yes";
 	}
 	return "";
 }

@@ -338,14 +338,11 @@ static void test_fallback(void **state)
 		const char *options, *word;
 	} cases[] = {
 		{"-oProxyCommand=-", "ProxyCommand"},
-		{"-L 1:h:1", "LocalForward"},
-		{"-R 1:h:1", "RemoteForward"},
-		{"-D 1", "DynamicForward"},
+		{"-R /far:h:1", "RemoteForward listens on a Unix socket"},
 		{"-w 1", "Tunnel"},
 		{"-I /p", "PKCS11Provider"},
 		{"-oHostbasedAuthentication=yes", "HostbasedAuthentication"},
 		{"-oVerifyHostKeyDNS=yes", "VerifyHostKeyDNS"},
-		{"-oPermitLocalCommand=yes -oLocalCommand=x", "LocalCommand"},
 		{"-oPreferredAuthentications=hostbased", "authentication method"},
 		{"-oPubkeyAuthentication=no -oPasswordAuthentication=no "
 		 "-oKbdInteractiveAuthentication=no",
@@ -357,9 +354,12 @@ static void test_fallback(void **state)
 		"-a -x -oTunnel=no -oAddKeysToAgent=no",
 		"-oLocalCommand=x",
 		"-oPermitLocalCommand=yes",
+		"-oPermitLocalCommand=yes -oLocalCommand=x",
 		"-oProxyJump=none",
 		"-W h:1",
 		"-N",
+		"-L 1:h:1 -L /near:h:1 -L 2:/far -D 3 -g",
+		"-R 1:h:1 -R 0 -R 2:/near",
 		"-oProxyCommand=none",
 		"-oCertificateFile=/c -oAddKeysToAgent=10m",
 		"-oKnownHostsCommand=/k -oRevokedHostKeys=/k -oVisualHostKey=yes",
