@@ -31,7 +31,7 @@ SERVERS = [
     case("banner, quiet", "-q", "-oCompression=yes", "banner", "echo x"),
     case("banner, LogLevel=ERROR", "-oLogLevel=ERROR", "-oIPQoS=cs1", "banner", "echo x"),
     case("banner with -E", shell='"$@" -E log -oIPQoS=cs2 banner "echo x"; grep -c "only" log',
-         prints="x\n0", why="ssh's banner is not for the log (live_message.c: raw goes to it)"),
+         prints="x\n0"),
     case("banner, then refused", "-oUser=stranger", "-oBatchMode=yes", "banner", "x",
          says=("Authorised use only\n\ttab, ", "Permission denied"), status=255),
     case("no terminal", "-tt", "strict", "tty", status=255, why=NO_TERMINAL),
