@@ -2,6 +2,7 @@
 #include "daemon/session_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/destination_values.h"
@@ -90,6 +91,20 @@ static bool may_move_on(struct session *s, const struct channel_end *end)
 	       ++s->losses <= LOSSES_MAX;
 }
 
+/* ssh's last words of a session with a terminal. A client that was told of the start says them by
+ * itself, when its own terminal is as it was. */
+static void say_closed(struct session *s)
+{
+	struct proto_notice m = {.raw = true, .banner = true};
+
+	if (!s->tty || !s->running || s->dest->log_level < 0 ||
+	    (s->request.words.flags & PROTO_WANT_STARTED))
+		return;
+	m.text = xasprintf("Connection to %s closed.\r\n", s->dest->hostname);
+	s->events->notice(s->ctx, &m);
+	free(m.text);
+}
+
 static void ended(struct session *s, const struct channel_end *end)
 {
 	s->result.has_status = end->has_status;
@@ -102,6 +117,7 @@ static void ended(struct session *s, const struct channel_end *end)
 			     "its shell was killed, or sshd's ChannelTimeout ended it", true);
 		return;
 	}
+	say_closed(s);
 	session_end_when_unused(s);
 }
 

@@ -170,12 +170,14 @@ const struct forward_events session_forward_events = {
 };
 
 /* ^C: ssh has left the raw mode by now. */
-static void on_typed(void *ctx, const uint8_t *bytes, size_t len)
+static bool on_typed(void *ctx, const uint8_t *bytes, size_t len)
 {
 	struct session *s = ctx;
 
-	if (memchr(bytes, CONTROL_C, len) != NULL)
-		session_end_status(s, HW_EXIT_FAILURE);
+	if (memchr(bytes, CONTROL_C, len) == NULL)
+		return true;
+	session_end_status(s, HW_EXIT_FAILURE);
+	return false;
 }
 
 void session_end_when_unused(struct session *s)
@@ -188,8 +190,12 @@ void session_end_when_unused(struct session *s)
 	if (s->channel != NULL)
 		channel_release(s->channel);
 	s->channel = NULL;
-	bridge_detach(&s->bridge, s->tty ? on_typed : NULL);
-	session_notice(s, 1, "hawser: waiting for forwarded connections to end");
+	if (s->x11 != NULL && x11_guest_busy(s->x11))
+		session_notice(s, s->tty ? 0 : 1,
+			       "hawser: waiting for X11 programs that still run");
+	else
+		session_notice(s, 1, "hawser: waiting for forwarded connections to end");
+	bridge_detach(&s->bridge, s->tty ? on_typed : NULL); /* may end it all: ^C was typed */
 }
 
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused)

@@ -120,6 +120,7 @@ bool session_prepare(struct session *s)
 	if (s->tty) {
 		s->term = xstrdup(text_or_empty(origin_getenv(s->origin, "TERM")));
 		w->term = s->term;
+		w->term_needed = d->request_tty != TTY_AUTO;
 		w->size = s->request.words.winsize;
 		w->modes = s->request.words.modes;
 		w->modes_len = s->request.words.modes_len;
