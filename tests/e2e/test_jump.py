@@ -58,6 +58,8 @@ def test_chain_of_three(bare):
         "j1": "", "j2": f"127.0.0.1:{servers['j1'].port}",
         "j3": f"127.0.0.1:{servers['j2'].port}", "far": f"127.0.0.1:{servers['j3'].port}"}
     assert items["j1"]["address"] == "127.0.0.1" and items["far"]["address"] == ""
+    table = bare.ctl("list").text.splitlines()
+    assert table[0].endswith("  VIA") and sum("@127.0.0.1:" in line[30:] for line in table) == 3
 
 
 def test_exec_costs_one_round_trip(bare):
