@@ -16,6 +16,8 @@
 
 #define TRIES 3
 
+#define NO_LOG_FILE 1 /* what ssh ends with when it cannot open -E's file */
+
 /* Words go where -E says. Fails as ssh does. */
 static bool open_log(const char *path)
 {
@@ -130,7 +132,7 @@ int main(int argc, char **argv)
 	else if (o.usage)
 		status = fallback_exec(argv, NULL);
 	else if (o.log_file != NULL && !open_log(o.log_file))
-		status = HW_EXIT_FAILURE;
+		status = NO_LOG_FILE;
 	else
 		status = request(&o, argv);
 	options_free(&o);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "client/clock.h"
+#include "client/modes.h"
 #include "client/prompt.h"
 #include "client/request.h"
 #include "client/say.h"
@@ -24,6 +25,10 @@ static bool on_started(struct live *l, const struct proto_message *m)
 	l->started = true;
 	l->tty = s.tty;
 	if (s.tty && l->st->s[STDIN_FILENO].tty && !l->opt->stdin_null) {
+		struct termios t;
+
+		l->relay.translate = !s.modes && tcgetattr(STDIN_FILENO, &t) == 0 &&
+				     modes_keys(&t, l->relay.keys);
 		signals_take_terminal(&l->signals);
 		live_raw(l);
 		live_tell_size(l); /* it may have changed since the request was made */

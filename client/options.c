@@ -34,7 +34,7 @@ static const struct option_rule {
 	{'m', true, TO_SSH_G},	      {'n', false, STDIN_NULL}, {'o', true, CONFIG_LINE},
 	{'p', true, TO_SSH_G},	      {'q', false, QUIET},	{'s', false, TO_SSH_G},
 	{'t', false, TO_SSH_G},	      {'v', false, VERBOSE},	{'x', false, TO_SSH_G},
-	{'y', false, HAND_OVER},      {'A', false, HAND_OVER},	{'B', true, TO_SSH_G},
+	{'y', false, HAND_OVER},      {'A', false, TO_SSH_G},	{'B', true, TO_SSH_G},
 	{'C', false, TO_SSH_G},	      {'D', true, HAND_OVER},	{'E', true, LOG_FILE},
 	{'F', true, TO_SSH_G},	      {'G', false, HAND_OVER},	{'I', true, HAND_OVER},
 	{'J', true, TO_SSH_G},	      {'K', false, HAND_OVER},	{'L', true, HAND_OVER},
@@ -42,7 +42,7 @@ static const struct option_rule {
 	{'P', false, HAND_OVER_STOP}, /* without a value before OpenSSH 9.4, with one since */
 	{'Q', true, HAND_OVER},	      {'R', true, HAND_OVER},	{'S', true, SOCKET_PATH},
 	{'T', false, TO_SSH_G},	      {'V', false, HAND_OVER},	{'w', true, HAND_OVER},
-	{'W', true, STDIO},	      {'X', false, HAND_OVER},	{'Y', false, HAND_OVER},
+	{'W', true, STDIO},	      {'X', false, TO_SSH_G},	{'Y', false, TO_SSH_G},
 };
 
 static const struct option_rule *find_rule(char letter)
@@ -196,6 +196,29 @@ static int scan_options(struct options *o, int argc, char **argv, int i, bool *e
 	return i;
 }
 
+/* Of user names, ssh takes the first, and options behind the host come after it. The daemon has
+ * them all in front of it, so the host's user name is said where it stood. */
+static void keep_order(struct options *o)
+{
+	static char option[] = "-l";
+	bool uri = strncasecmp(o->host, "ssh://", 6) == 0;
+	const char *at = strrchr(o->host, '@');
+
+	if (!uri && at == NULL)
+		return;
+	if (uri && strpbrk(o->host + 6, "@:") == NULL)
+		return;
+	if (uri || o->nowned == HW_ARRAY_LEN(o->owned)) {
+		if (o->handover[0] == '\0')
+			snprintf(o->handover, sizeof(o->handover), "options behind %s",
+				 uri ? "an ssh:// address" : "user@host");
+		return;
+	}
+	o->owned[o->nowned] = xstrndup(o->host, (size_t)(at - o->host));
+	add_arg(o, option);
+	add_arg(o, o->owned[o->nowned++]);
+}
+
 static void join_command(struct options *o, int argc, char **argv, int i)
 {
 	size_t len = 0;
@@ -220,7 +243,7 @@ void options_scan(struct options *o, int argc, char **argv)
 	bool ended = false;
 
 	memset(o, 0, sizeof(*o));
-	o->args = xreallocarray(NULL, (size_t)argc + 1, sizeof(*o->args));
+	o->args = xreallocarray(NULL, (size_t)argc + 3, sizeof(*o->args));
 	int i = scan_options(o, argc, argv, argc > 0 ? 1 : 0, &ended);
 	if (i < 0)
 		goto out;
@@ -238,6 +261,8 @@ void options_scan(struct options *o, int argc, char **argv)
 	if (i >= 2 && strcmp(argv[i - 2], "--") == 0)
 		ended = true;
 	/* ssh reads options once more behind the host, up to the command. */
+	if (!ended && i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0)
+		keep_order(o);
 	if (!ended)
 		i = scan_options(o, argc, argv, i, &ended);
 	if (i < 0)

@@ -7,8 +7,9 @@
 #include "protocol/base.h"
 
 struct options {
-	char **args; /* options in order, as typed, but without -E; NULL-terminated; strings
-			borrowed from argv (or in owned) */
+	char **args; /* options in order, as typed, but without -E, and with the host's user name
+			where options follow it; NULL-terminated; strings borrowed from argv (or in
+			owned) */
 	size_t nargs;
 	char *host;    /* as typed, borrowed from argv */
 	char *command; /* joined with single spaces; NULL = none (an empty one is none, as in ssh)
@@ -21,7 +22,7 @@ struct options {
 	bool usage;	   /* makes no sense: ssh shall say so in its own words */
 	bool loglevel_set; /* private: -q, -v or -o LogLevel was seen */
 	char handover[40]; /* what hawser cannot do, as a phrase ("option -L"); empty = nothing */
-	char *owned[8];	   /* private: words without their -E */
+	char *owned[8];	   /* private: words without their -E, a user name */
 	size_t nowned;
 };
 

@@ -213,6 +213,8 @@ static void pump_fill(struct relay *r, int i)
 	p->end = (size_t)n;
 	if (i == STDIN_FILENO && r->escape.ch >= 0)
 		pump_typed(r, p, (size_t)n);
+	for (size_t b = 0; i == STDIN_FILENO && r->translate && b < p->end; b++)
+		p->buf[b] = r->keys[p->buf[b]];
 	pump_flush(r, i);
 }
 

@@ -25,6 +25,8 @@ struct relay {
 	bool reading; /* stdin may be read */
 	bool flowing; /* output may be written: the terminal is as the request wants it */
 	struct escape escape;
+	bool translate; /* typed bytes become those of `keys` */
+	uint8_t keys[256];
 	bool background; /* stdin is a terminal that is not ours to read now; the live loop clears
 			    it */
 	/* What a person asked for by an escape; the live loop clears it. */

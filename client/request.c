@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <unistd.h>
 #include "client/clock.h"
+#include "client/modes.h"
 #include "client/prompt.h"
 #include "client/tty.h"
 #include "protocol/alloc.h"
@@ -22,6 +23,8 @@ uint8_t *request_encode(const struct options *o, const struct streams *st, bool 
 			size_t *len, const char **why)
 {
 	static char *no_env[] = {NULL};
+	uint8_t modes[PROTO_MODES_MAX];
+	struct termios terminal;
 	char cwd[PATH_MAX], version[] = HAWSER_VERSION, root[] = "/";
 	struct proto_request m = {
 		.minor = PROTO_MINOR,
@@ -40,6 +43,10 @@ uint8_t *request_encode(const struct options *o, const struct streams *st, bool 
 		m.flags |= PROTO_CAN_ASK;
 	for (int fd = 0; fd < 3 && st->tty && !m.has_winsize; fd++)
 		m.has_winsize = st->s[fd].tty && tty_size(fd, &m.winsize);
+	if (st->s[STDIN_FILENO].tty && tcgetattr(STDIN_FILENO, &terminal) == 0) {
+		m.modes = (char *)modes;
+		m.modes_len = modes_encode(&terminal, modes);
+	}
 	for (int fd = 0; fd < 3; fd++)
 		m.streams[fd] = st->s[fd].proto;
 	if (o->nargs > PROTO_ARGS_MAX) {

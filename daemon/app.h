@@ -15,6 +15,8 @@ struct pools;
 struct resolver;
 struct watch_set;
 struct worker_pool;
+struct x11_guest;
+struct x11_visitor;
 
 #define APP_SIGNALS 5
 
@@ -25,6 +27,8 @@ struct app {
 	struct worker_pool *workers;
 	struct resolver *resolver;
 	struct pools *pools;
+	struct x11_guest *x11_guests; /* lists of x11.c */
+	struct x11_visitor *x11_visitors;
 	struct conn_set *conns;
 	struct listener *listener;
 	uint64_t started_ms; /* loop time */

@@ -90,13 +90,23 @@ char *auth_account(const struct auth *a)
 			 d->hostkey_alias != NULL ? d->hostkey_alias : d->hostname);
 }
 
-/* Where a ticket of MIT Kerberos usually is. */
-static bool has_kerberos_ticket(void)
+/* Is there a ticket that the real ssh could use? Here it cannot be: a GSSAPI library takes the
+ * process's KRB5CCNAME, and the daemon's is nobody's. */
+static bool has_kerberos_ticket(const struct login *l)
 {
-	char path[64];
+	const char *name = l->origin != NULL ? origin_getenv(l->origin, "KRB5CCNAME") : NULL;
+	char usual[64];
 
-	snprintf(path, sizeof(path), "/tmp/krb5cc_%u", (unsigned)getuid());
-	return access(path, R_OK) == 0;
+	snprintf(usual, sizeof(usual), "/tmp/krb5cc_%u", (unsigned)getuid());
+	if (name == NULL || name[0] == '\0')
+		name = usual;
+	if (strncmp(name, "FILE:", 5) == 0)
+		name += 5;
+	else if (strncmp(name, "DIR:", 4) == 0)
+		name += 4 + (name[4] == ':');
+	else if (name[0] != '/' && strchr(name, ':') != NULL)
+		return true; /* KCM:, KEYRING: and the like: not ours to look into */
+	return access(name, R_OK) == 0;
 }
 
 int auth_may_ask(struct auth *a, const char *what)
@@ -108,7 +118,7 @@ int auth_may_ask(struct auth *a, const char *what)
 		return HW_EPERM;
 	}
 	if (l->dest->gssapi_auth && (a->methods & SSH_AUTH_METHOD_GSSAPI_MIC) != 0 &&
-	    !l->result.prompted && has_kerberos_ticket()) {
+	    !l->result.prompted && has_kerberos_ticket(l)) {
 		cause_set(&l->result.why, CAUSE_AUTH,
 			  "%s: the server takes Kerberos tickets (GSSAPI), which hawser does not "
 			  "speak",
@@ -177,9 +187,9 @@ static void set_denied_cause(struct auth *a)
 	if (a->nnotes > 0)
 		snprintf(more, sizeof(more), "; and %zu more", a->nnotes);
 	/* "Permission denied (...)" is what scripts look for. */
-	cause_set(why, CAUSE_AUTH, "%s: Permission denied (%s) for user %s: %s%s", l->where,
-		  accepts, d->user,
-		  a->notes != NULL ? a->notes : "no method that both sides have is left", more);
+	cause_set(why, CAUSE_AUTH, "%s: Permission denied (%s). User %s: %s%s", l->where, accepts,
+		  d->user, a->notes != NULL ? a->notes : "no method that both sides have is left",
+		  more);
 	if ((a->methods & SSH_AUTH_METHOD_PUBLICKEY) != 0)
 		cause_hint(why,
 			   "check the user name, that the key is in the server's authorized_keys, "
@@ -191,7 +201,7 @@ static void set_denied_cause(struct auth *a)
 	/* ssh may have what we lack; after a person was asked it would only ask again. */
 	if (!l->result.prompted &&
 	    (a->ssh_might || (d->gssapi_auth && (a->methods & SSH_AUTH_METHOD_GSSAPI_MIC) != 0 &&
-			      has_kerberos_ticket())))
+			      has_kerberos_ticket(l))))
 		l->result.handover = true;
 }
 

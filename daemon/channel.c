@@ -290,6 +290,21 @@ unsigned channel_count_warm(const struct transport *t)
 	return n;
 }
 
+struct transport *channel_transport(const struct channel *c)
+{
+	return c->t;
+}
+
+bool channel_modes_sent(const struct channel *c)
+{
+	return c->modes_sent;
+}
+
+bool channel_x11_refused(const struct channel *c)
+{
+	return c->x11_refused;
+}
+
 void channel_resume(struct channel *c)
 {
 	if (!c->paused || c->t == NULL)

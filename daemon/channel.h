@@ -23,13 +23,24 @@ struct channel_target {
 	uint16_t origin_port;
 };
 
+/* A cookie for X11 forwarding (RFC 4254 section 6.3.1). */
+struct channel_x11 {
+	const char *proto;
+	const char *cookie; /* hexadecimal */
+	unsigned screen;
+};
+
 /* What to run; borrowed until the channel is released. */
 struct channel_request {
 	enum channel_kind kind;
-	const char *command; /* or the subsystem's name */
-	char *const *env;    /* NAME=VALUE, NULL-terminated */
-	const char *term;    /* NULL: no terminal */
+	const char *command;	       /* or the subsystem's name */
+	char *const *env;	       /* NAME=VALUE, NULL-terminated */
+	bool agent;		       /* the client's agent is lent to it (ssh(1) -A) */
+	const struct channel_x11 *x11; /* NULL: no X11 forwarding */
+	const char *term;	       /* NULL: no terminal */
 	struct proto_winsize size;
+	const char *modes; /* of the terminal, as RFC 4254 section 8 has them; NULL: none */
+	size_t modes_len;
 };
 
 enum channel_end_kind {
@@ -79,6 +90,13 @@ struct channel *channel_find_warm(struct transport *t, char *const *env);
 /* An unclaimed channel, fitting or not, or NULL. */
 struct channel *channel_any_warm(struct transport *t);
 unsigned channel_count_warm(const struct transport *t);
+struct transport *channel_transport(const struct channel *c); /* NULL once that has ended */
+/* This libssh can send terminal modes. */
+bool channel_can_send_modes(void);
+/* After `running`: the server got the terminal's modes, for which libssh 0.11 is wanted. */
+bool channel_modes_sent(const struct channel *c);
+/* After `running`: the server did not want the X11 forwarding that was asked for. */
+bool channel_x11_refused(const struct channel *c);
 
 /* A channel to an address at the server's side: takes no place in the session limit. `running`
  * comes when it is connected; CHANNEL_REQUEST_REFUSED with the server's words when it is not. It is

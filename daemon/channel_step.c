@@ -184,6 +184,11 @@ static bool step_preparing(struct channel *c)
 	return true;
 }
 
+static enum channel_state after_lending(const struct channel *c)
+{
+	return c->terminal ? CHANNEL_TERMINAL : CHANNEL_STARTING;
+}
+
 static bool step_idle(struct channel *c)
 {
 	if (c->remote_closed)
@@ -191,14 +196,63 @@ static bool step_idle(struct channel *c)
 	if (!c->claimed)
 		return false;
 	channel_flow_start(c);
-	c->state = c->terminal ? CHANNEL_TERMINAL : CHANNEL_STARTING;
+	if (c->request->agent || c->request->x11 != NULL)
+		c->state = CHANNEL_LENDING;
+	else
+		c->state = after_lending(c);
 	return true;
+}
+
+static bool step_lending(struct channel *c)
+{
+	const struct channel_x11 *x11 = c->request->x11;
+
+	if (x11 != NULL && !c->x11_told) {
+		int rc = ssh_channel_request_x11(c->ssh, 0, x11->proto, x11->cookie,
+						 (int)x11->screen);
+
+		if (rc == SSH_AGAIN)
+			return closed_unanswered(c);
+		if (transport_session_dead(c->t))
+			return true;
+		c->x11_told = true;
+		c->x11_refused = rc != SSH_OK;
+	}
+	/* Without an answer, as ssh asks: sshd refuses all but the first of a connection, and has
+	 * one agent socket for all of its sessions. */
+	if (c->request->agent && ssh_channel_request_auth_agent(c->ssh) == SSH_AGAIN)
+		return closed_unanswered(c);
+	c->state = after_lending(c);
+	return true;
+}
+
+static int request_terminal(struct channel *c)
+{
+	const struct channel_request *r = c->request;
+	int cols = (int)c->size.cols, rows = (int)c->size.rows;
+
+#if LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 11, 0)
+	/* Never without modes: libssh would send those of the daemon's own stdin. */
+	static const unsigned char none[1];
+	bool has = r->modes != NULL && r->modes_len > 0;
+
+	c->modes_sent = has;
+	return ssh_channel_request_pty_size_modes(c->ssh, r->term, cols, rows,
+						  has ? (const unsigned char *)r->modes : none,
+						  has ? r->modes_len : sizeof(none));
+#else
+	return ssh_channel_request_pty_size(c->ssh, r->term, cols, rows);
+#endif
+}
+
+bool channel_can_send_modes(void)
+{
+	return LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 11, 0);
 }
 
 static bool step_terminal(struct channel *c)
 {
-	int rc = ssh_channel_request_pty_size(c->ssh, c->request->term, (int)c->size.cols,
-					      (int)c->size.rows);
+	int rc = request_terminal(c);
 
 	if (rc == SSH_AGAIN)
 		return closed_unanswered(c);
@@ -336,6 +390,8 @@ bool channel_step(struct channel *c)
 		return step_preparing(c);
 	case CHANNEL_IDLE:
 		return step_idle(c);
+	case CHANNEL_LENDING:
+		return step_lending(c);
 	case CHANNEL_TERMINAL:
 		return step_terminal(c);
 	case CHANNEL_STARTING:

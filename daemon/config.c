@@ -15,7 +15,14 @@
 #define CONFIG_BUFFER	(CONFIG_SIZE_MAX + 2) /* one byte too many to see, and a NUL */
 #define SECONDS_YEAR	31536000u
 
-enum config_kind { KIND_COUNT, KIND_SECONDS, KIND_MILLISECONDS, KIND_LEVEL, KIND_PROGRAM };
+enum config_kind {
+	KIND_COUNT,
+	KIND_SECONDS,
+	KIND_MILLISECONDS,
+	KIND_LEVEL,
+	KIND_PROGRAM,
+	KIND_MODES
+};
 
 struct config_key {
 	const char *name;
@@ -39,6 +46,7 @@ static const struct config_key config_keys[] = {
 	{"keepalive", KIND_SECONDS, FIELD(keepalive_s), 0, 86400},
 	{"keepalive-count", KIND_COUNT, FIELD(keepalive_count), 1, 1000},
 	{"logins", KIND_COUNT, FIELD(login_threads), 1, 256},
+	{"terminal-modes", KIND_MODES, FIELD(modes_by_stty), 0, 0},
 };
 
 /* Where a line stands and where its complaint goes. */
@@ -77,6 +85,7 @@ void config_defaults(struct config *c)
 		.keepalive_s = 15,
 		.keepalive_count = 3,
 		.login_threads = 32,
+		.modes_by_stty = false,
 	};
 }
 
@@ -178,6 +187,12 @@ static int config_set(struct config *c, const struct config_key *key, const char
 					  "a path from /",
 					  value);
 		memcpy(c->ssh_path, value, strlen(value) + 1);
+		return HW_OK;
+	case KIND_MODES:
+		if (strcmp(value, "stty") != 0 && strcmp(value, "off") != 0)
+			return config_bad(at, "%s: \"%.100s\" is neither off nor stty", key->name,
+					  value);
+		c->modes_by_stty = value[0] == 's';
 		return HW_OK;
 	case KIND_COUNT:
 	case KIND_SECONDS:

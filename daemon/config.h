@@ -22,6 +22,7 @@ struct config {
 	unsigned keepalive_s;	  /* keepalive = 15: where ServerAliveInterval is not set */
 	unsigned keepalive_count; /* keepalive-count = 3 */
 	unsigned login_threads;	  /* logins = 32: at once */
+	bool modes_by_stty;	  /* terminal-modes = off | stty */
 };
 
 /* socket_path and file stay empty. */

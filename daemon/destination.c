@@ -10,6 +10,7 @@
 #include "daemon/destination_fallback.h"
 #include "daemon/destination_proxy.h"
 #include "daemon/destination_session.h"
+#include "daemon/destination_trust.h"
 #include "daemon/destination_values.h"
 #include "daemon/digest.h"
 #include "daemon/expand.h"
@@ -228,6 +229,9 @@ static void fill_trust(struct parser *p)
 	d->check_host_ip = value_flag(line(p, "checkhostip"));
 	d->visual_host_key = value_flag(line(p, "visualhostkey"));
 	d->no_host_auth_localhost = value_flag(line(p, "nohostauthenticationforlocalhost"));
+	d->known_hosts_command = destination_trust_command(line(p, "knownhostscommand"));
+	d->revoked_host_keys =
+		destination_trust_revoked(line(p, "revokedhostkeys"), p->ctx.cwd, &p->trouble);
 	d->fingerprint_hash =
 		xstrdup(hash != NULL && strcasecmp(hash, "md5") == 0 ? "MD5" : "SHA256");
 }
@@ -263,7 +267,7 @@ static void fill_authentication(struct parser *p)
 	d->agent_socket = agent_socket(p);
 	d->password_prompts = value_number(line(p, "numberofpasswordprompts"), PROMPTS_MAX, 3);
 	d->batch_mode = value_flag(line(p, "batchmode"));
-	d->add_keys_to_agent = !value_is_off(line(p, "addkeystoagent"));
+	destination_trust_add_keys(d, line(p, "addkeystoagent"));
 }
 
 static void key_vector(FILE *f, const char *name, char *const *values)
@@ -406,6 +410,8 @@ void destination_unref(struct destination *d)
 	strv_free(d->user_known_hosts);
 	strv_free(d->global_known_hosts);
 	free(d->fingerprint_hash);
+	free(d->revoked_host_keys);
+	free(d->known_hosts_command);
 	strv_free(d->preferred_auths);
 	strv_free(d->identity_files);
 	strv_free(d->certificate_files);

@@ -11,6 +11,7 @@
 /* ask and accept-new as in ssh_config(5) StrictHostKeyChecking; NO accepts, with a warning. */
 enum strict_hostkey { STRICT_YES, STRICT_ASK, STRICT_ACCEPT_NEW, STRICT_NO };
 enum request_tty { TTY_AUTO, TTY_NO, TTY_YES, TTY_FORCE };
+enum add_keys { ADD_KEYS_NO, ADD_KEYS_YES, ADD_KEYS_ASK, ADD_KEYS_CONFIRM };
 enum session_type { SESSION_DEFAULT, SESSION_NONE, SESSION_SUBSYSTEM };
 
 struct destination {
@@ -57,7 +58,9 @@ struct destination {
 	char **user_known_hosts; /* expanded paths */
 	char **global_known_hosts;
 	bool hash_known_hosts, check_host_ip, visual_host_key, no_host_auth_localhost;
-	char *fingerprint_hash; /* "SHA256" or "MD5" */
+	char *fingerprint_hash;	   /* "SHA256" or "MD5" */
+	char *revoked_host_keys;   /* NULL or RevokedHostKeys, absolute */
+	char *known_hosts_command; /* NULL or KnownHostsCommand, as written */
 
 	/* authentication */
 	char **preferred_auths; /* in order, e.g. publickey keyboard-interactive password */
@@ -69,7 +72,8 @@ struct destination {
 	char *agent_socket;	   /* path, or NULL for none (IdentityAgent, else SSH_AUTH_SOCK) */
 	unsigned password_prompts; /* NumberOfPasswordPrompts */
 	bool batch_mode;
-	bool add_keys_to_agent;
+	enum add_keys add_keys;	    /* AddKeysToAgent */
+	unsigned add_keys_lifetime; /* seconds; 0 = for ever */
 
 	/* session only: not part of the key */
 	enum request_tty request_tty;

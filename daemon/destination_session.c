@@ -8,7 +8,7 @@
 #include "daemon/destination_values.h"
 #include "protocol/alloc.h"
 
-#define X11_TIMEOUT_MAX (7u * 24 * 3600) /* seconds; more is taken for a mistake */
+#define X11_TIMEOUT_MAX (INT32_MAX - 3600u) /* seconds: as good as none */
 
 static const char *line(const struct destination *d, const char *keyword)
 {
@@ -45,7 +45,8 @@ static void fill_local_command(struct destination *d, const struct expand_contex
 		note(trouble, "LocalCommand", why);
 }
 
-/* ForwardAgent: yes stands for the client's own agent, $NAME for the value of a variable. */
+/* ForwardAgent: yes stands for the client's own agent, which IdentityAgent may name; $NAME for the
+ * value of a variable. */
 static void fill_agent(struct destination *d, const struct expand_context *ctx, char **trouble)
 {
 	const char *value = line(d, "forwardagent"), *socket = value;
@@ -53,8 +54,8 @@ static void fill_agent(struct destination *d, const struct expand_context *ctx, 
 
 	if (value == NULL || value_is_off(value))
 		return;
-	if (value_flag(value))
-		socket = expand_getenv(ctx->env, "SSH_AUTH_SOCK", strlen("SSH_AUTH_SOCK"));
+	if (value_flag(value) || strcmp(value, "$SSH_AUTH_SOCK") == 0)
+		socket = d->agent_socket;
 	else if (value[0] == '$' && value[1] != '{')
 		socket = expand_getenv(ctx->env, value + 1, strlen(value + 1));
 	if (socket == NULL || socket[0] == '\0')
@@ -128,7 +129,8 @@ char *destination_fill_session(struct destination *d, const struct expand_contex
 		      strcasecmp(typed, "none") == 0;
 	d->forward_x11 = value_flag(line(d, "forwardx11"));
 	d->forward_x11_trusted = value_flag(line(d, "forwardx11trusted"));
-	d->forward_x11_timeout = value_number(line(d, "forwardx11timeout"), X11_TIMEOUT_MAX, 0);
+	d->forward_x11_timeout =
+		value_number(line(d, "forwardx11timeout"), X11_TIMEOUT_MAX, X11_TIMEOUT_MAX);
 	d->xauth_location = text_or_null(d, "xauthlocation");
 	fill_local_command(d, ctx, &trouble);
 	fill_agent(d, ctx, &trouble);

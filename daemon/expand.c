@@ -99,6 +99,9 @@ static char *token(char letter, const struct expand_context *ctx)
 {
 	char local_host[256] = "";
 
+	for (const struct expand_extra *e = ctx->extra; e != NULL && e->letter != '\0'; e++)
+		if (e->letter == letter)
+			return xstrdup(e->value);
 	gethostname(local_host, sizeof(local_host) - 1);
 	switch (letter) {
 	case '%':

@@ -6,8 +6,13 @@
 
 #include "protocol/base.h"
 
-/* What the tokens stand for; all borrowed, none NULL but env (then no variable is set) and
- * jump. */
+struct expand_extra {
+	char letter;
+	const char *value;
+};
+
+/* What the tokens stand for; all borrowed, none NULL but env (then no variable is set), jump
+ * and extra. */
 struct expand_context {
 	const char *typed;    /* %n: the host as typed */
 	const char *hostname; /* %h */
@@ -17,6 +22,8 @@ struct expand_context {
 	const char *jump;     /* %j: the last host of ProxyJump; NULL: none */
 	char *const *env;     /* ${NAME} */
 	const char *cwd;      /* what relative paths are relative to */
+	/* NULL, or tokens of one keyword only, up to a letter of '\\0' */
+	const struct expand_extra *extra;
 };
 
 /* The password entry of our uid, looked up once per process (that first call may block in a name

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/handshake_proof.h"
 #include "daemon/knownhosts.h"
 #include "daemon/trust.h"
 #include "protocol/alloc.h"
@@ -82,6 +83,8 @@ static bool set_algorithms(struct login *l)
 		ciphers = FAST_AES_CIPHERS;
 	hostkeys = trust_order_algorithms(l, d->hostkey_algs != NULL ? d->hostkey_algs
 								     : DEFAULT_HOSTKEYS);
+	if (hostkeys == NULL)
+		return false;
 	ok = set_list(l, SSH_OPTIONS_KEY_EXCHANGE, "key exchange methods", d->kex) &&
 	     set_list(l, SSH_OPTIONS_HOSTKEYS, "host key algorithms", hostkeys) &&
 	     set_list(l, SSH_OPTIONS_CIPHERS_C_S, "ciphers", ciphers) &&
@@ -226,7 +229,7 @@ static void set_kex_cause(struct login *l, struct first_words *w, const char *er
 
 /* --- the key exchange --- */
 
-static int connect_session(struct login *l)
+static int connect_session(struct login *l, struct handshake_proof *proof)
 {
 	struct first_words words = {.len = 0};
 	char *error;
@@ -242,6 +245,7 @@ static int connect_session(struct login *l)
 	ssh_options_set(l->session, SSH_OPTIONS_FD, &fd);
 	for (;;) {
 		peek(l, &words);
+		handshake_proof_peek(proof, l->fd);
 		rc = ssh_connect(l->session);
 		/* libssh takes the socket for one that is still connecting and clears
 		 * O_NONBLOCK; from then on a read could hang. */
@@ -267,6 +271,8 @@ static int connect_session(struct login *l)
 int handshake_run(struct login *l)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct handshake_proof proof;
+	int rc;
 
 	pthread_once(&once, init_library);
 	login_phase(l, "key exchange");
@@ -278,5 +284,8 @@ int handshake_run(struct login *l)
 	ssh_set_blocking(l->session, 0);
 	if (!set_options(l))
 		return HW_EINVAL;
-	return connect_session(l);
+	handshake_proof_init(&proof, l->session);
+	rc = connect_session(l, &proof);
+	handshake_proof_finish(&proof, l->session, &l->binding);
+	return rc;
 }

@@ -36,7 +36,7 @@ ssh_key identity_load_public(const char *path)
 
 /* The whole file, NUL-terminated, or NULL with *state and why. */
 static char *read_file(const char *path, size_t *size, enum identity_state *state, char *why,
-		       size_t why_size)
+		       size_t why_size, bool private)
 {
 	/* O_NONBLOCK: a FIFO must not hold us. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -50,7 +50,7 @@ static char *read_file(const char *path, size_t *size, enum identity_state *stat
 	} else if (!S_ISREG(st.st_mode) || st.st_size > IDENTITY_SIZE_MAX) {
 		*state = IDENTITY_UNUSABLE;
 		snprintf(why, why_size, "not a key file");
-	} else if (st.st_uid == getuid() && (st.st_mode & 077) != 0) {
+	} else if (private && st.st_uid == getuid() && (st.st_mode & 077) != 0) {
 		*state = IDENTITY_TOO_OPEN;
 		snprintf(why, why_size, "permissions %04o are too open",
 			 (unsigned)st.st_mode & 0777u);
@@ -91,7 +91,7 @@ enum identity_state identity_load_private(const char *path, const char *passphra
 	enum identity_state state;
 	bool asked = false;
 	size_t size = 0;
-	char *text = read_file(path, &size, &state, why, why_size);
+	char *text = read_file(path, &size, &state, why, why_size, true);
 
 	*key = NULL;
 	if (text == NULL)
@@ -110,20 +110,20 @@ enum identity_state identity_load_private(const char *path, const char *passphra
 	return state;
 }
 
-ssh_key identity_load_cert(const char *path, ssh_key key)
+ssh_key identity_load_cert(const char *path)
 {
-	struct keyblob of_cert = {.data = NULL}, of_key = {.data = NULL};
 	ssh_key cert = NULL;
-	bool same;
 
 	if (!is_plain_file(path) || ssh_pki_import_cert_file(path, &cert) != SSH_OK)
 		return NULL;
-	same = keyblob_from_key(cert, &of_cert) && keyblob_from_key(key, &of_key) &&
-	       keyblob_same_key(&of_cert, &of_key);
-	keyblob_finish(&of_cert);
-	keyblob_finish(&of_key);
-	if (same)
-		return cert;
-	ssh_key_free(cert);
-	return NULL;
+	return cert;
+}
+
+char *identity_read(const char *path)
+{
+	enum identity_state state;
+	char why[128];
+	size_t size;
+
+	return read_file(path, &size, &state, why, sizeof(why), false);
 }

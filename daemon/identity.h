@@ -22,7 +22,9 @@ ssh_key identity_load_public(const char *path);
  * why gets a phrase otherwise. */
 enum identity_state identity_load_private(const char *path, const char *passphrase, ssh_key *key,
 					  char *why, size_t why_size);
-/* The certificate at path when it is one for this key, or NULL. ssh_key_free(). */
-ssh_key identity_load_cert(const char *path, ssh_key key);
+/* The certificate at path, whosever key it is for, or NULL. ssh_key_free(). */
+ssh_key identity_load_cert(const char *path);
+/* The file's text, at most 256 KiB, or NULL; may be a secret: free_secret_str(). */
+char *identity_read(const char *path);
 
 #endif

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "daemon/digest.h"
+#include "daemon/sshwire.h"
+#include "protocol/alloc.h"
 
 #define TYPE_NAME_MAX 64
 
@@ -56,37 +58,69 @@ bool keyblob_equal(const struct keyblob *a, const struct keyblob *b)
 	       memcmp(a->data, b->data, a->len) == 0;
 }
 
-static uint32_t get_u32(const uint8_t *p)
+bool keyblob_is_cert(const struct keyblob *b)
 {
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
+	char type[TYPE_NAME_MAX];
 
-/* Steps over a string; false when it does not fit. */
-static bool skip_string(const struct keyblob *b, size_t *pos)
-{
-	size_t len;
-
-	if (b->len - *pos < 4)
-		return false;
-	len = get_u32(b->data + *pos);
-	*pos += 4;
-	if (len > b->len - *pos)
-		return false;
-	*pos += len;
-	return true;
+	keyblob_type(b, type, sizeof(type));
+	return strstr(type, "-cert-") != NULL;
 }
 
 /* Where the key's own numbers begin: behind the type and, in a certificate, the nonce. */
 static bool find_numbers(const struct keyblob *b, size_t *pos, bool *cert)
 {
-	char type[TYPE_NAME_MAX];
+	struct sshwire_in in = {.data = b->data, .len = b->len};
 
-	*pos = 0;
 	if (b->data == NULL)
 		return false;
-	keyblob_type(b, type, sizeof(type));
-	*cert = strstr(type, "-cert-") != NULL;
-	return skip_string(b, pos) && (!*cert || skip_string(b, pos));
+	*cert = keyblob_is_cert(b);
+	if (!sshwire_skip_strings(&in, *cert ? 2 : 1))
+		return false;
+	*pos = b->len - in.len;
+	return true;
+}
+
+/* How many strings a key's numbers are, by short type. */
+static unsigned count_numbers(const char *short_type)
+{
+	static const struct {
+		const char *type;
+		unsigned count;
+	} known[] = {{"ED25519", 1}, {"ECDSA", 2},	{"RSA", 2},
+		     {"DSA", 4},     {"ED25519-SK", 2}, {"ECDSA-SK", 3}};
+
+	for (size_t i = 0; i < HW_ARRAY_LEN(known); i++)
+		if (strcmp(known[i].type, short_type) == 0)
+			return known[i].count;
+	return 0;
+}
+
+bool keyblob_plain(const struct keyblob *cert, struct keyblob *out)
+{
+	unsigned count = count_numbers(keyblob_short_type(cert));
+	struct sshwire_in in = {.data = cert->data, .len = cert->len}, type, rest;
+	struct sshwire_out plain = {.data = NULL};
+	char name[TYPE_NAME_MAX], *suffix;
+
+	*out = (struct keyblob){.data = NULL};
+	keyblob_type(cert, name, sizeof(name));
+	suffix = strstr(name, "-cert-v01@openssh.com");
+	if (suffix == NULL || count == 0 || !sshwire_string(&in, &type) ||
+	    !sshwire_skip_strings(&in, 1))
+		return false;
+	rest = in;
+	if (!sshwire_skip_strings(&rest, count))
+		return false;
+	*suffix = '\0';
+	/* Security keys have the vendor's name on both of their types. */
+	if (strncmp(name, "sk-", 3) == 0)
+		memcpy(suffix, "@openssh.com", sizeof("@openssh.com"));
+	sshwire_put_string(&plain, name, strlen(name));
+	sshwire_put_bytes(&plain, in.data, in.len - rest.len);
+	out->data = xmemdup(plain.data, plain.len);
+	out->len = plain.len;
+	sshwire_out_finish(&plain);
+	return true;
 }
 
 bool keyblob_same_key(const struct keyblob *a, const struct keyblob *b)
@@ -111,15 +145,14 @@ bool keyblob_same_key(const struct keyblob *a, const struct keyblob *b)
 
 void keyblob_type(const struct keyblob *b, char *out, size_t size)
 {
-	uint32_t n = 0;
+	struct sshwire_in in = {.data = b->data, .len = b->len}, name;
+	size_t n = sshwire_string(&in, &name) ? name.len : 0;
 
-	if (b->len >= 4)
-		n = get_u32(b->data);
-	if (n == 0 || n > b->len - 4 || n >= size || memchr(b->data + 4, '\0', n) != NULL) {
+	if (n == 0 || n >= size || memchr(name.data, '\0', n) != NULL) {
 		snprintf(out, size, "unknown");
 		return;
 	}
-	memcpy(out, b->data + 4, n);
+	memcpy(out, name.data, n);
 	out[n] = '\0';
 }
 
@@ -146,4 +179,31 @@ const char *keyblob_short_type(const struct keyblob *b)
 char *keyblob_base64(const struct keyblob *b)
 {
 	return digest_base64(b->data, b->len);
+}
+
+unsigned keyblob_bits(const struct keyblob *b)
+{
+	const char *type = keyblob_short_type(b);
+	struct sshwire_in in = {.data = b->data, .len = b->len}, n;
+	unsigned bits;
+
+	if (strncmp(type, "ED25519", 7) == 0 || strcmp(type, "ECDSA-SK") == 0)
+		return 256;
+	/* Behind the type, and a certificate's nonce: RSA has e and n, ECDSA the curve's name. */
+	if (!sshwire_skip_strings(&in, keyblob_is_cert(b) ? 2 : 1))
+		return 0;
+	if (strcmp(type, "RSA") == 0 && !sshwire_skip_strings(&in, 1))
+		return 0;
+	if (!sshwire_string(&in, &n) || n.len == 0)
+		return 0;
+	if (strcmp(type, "ECDSA") == 0)
+		return sshwire_is(&n, "nistp521") ? 521 : sshwire_is(&n, "nistp384") ? 384 : 256;
+	while (n.len > 1 && n.data[0] == 0) {
+		n.data++;
+		n.len--;
+	}
+	bits = (unsigned)n.len * 8;
+	for (unsigned top = n.data[0]; bits > 0 && (top & 0x80) == 0; top = top << 1 | 1)
+		bits--;
+	return bits;
 }

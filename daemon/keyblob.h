@@ -19,8 +19,15 @@ void keyblob_finish(struct keyblob *b);
 bool keyblob_equal(const struct keyblob *a, const struct keyblob *b);
 /* The same key, though one of the two may be a certificate for it (PROTOCOL.certkeys). */
 bool keyblob_same_key(const struct keyblob *a, const struct keyblob *b);
+/* Is it a certificate? */
+bool keyblob_is_cert(const struct keyblob *b);
+/* The plain key of a certificate into out (keyblob_finish()); false: not a certificate, or of a
+ * type that is not known here. */
+bool keyblob_plain(const struct keyblob *cert, struct keyblob *out);
 /* The type's name, "ssh-ed25519", into out; "unknown" when the bytes make no sense. */
 void keyblob_type(const struct keyblob *b, char *out, size_t size);
+/* The key's size as ssh-keygen -l prints it; 0 = not known. */
+unsigned keyblob_bits(const struct keyblob *b);
 /* As OpenSSH's messages name it: "ED25519", "RSA", "ECDSA-SK". Static. */
 const char *keyblob_short_type(const struct keyblob *b);
 /* Base64 without line breaks, on the heap. */

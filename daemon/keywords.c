@@ -9,7 +9,7 @@
 /* Sorted by name (a test sees to it). Rows in the order: name, class, rule, value, title. Debian's
  * GSSAPI key exchange patch, and what OpenSSH up to 10.3 added since 9.2, are included. */
 const struct keyword keywords_table[] = {
-	{"addkeystoagent", KEYWORD_SESSION, RULE_IF_ON, NULL, "AddKeysToAgent"},
+	{"addkeystoagent", KEYWORD_SESSION, RULE_DONE, NULL, "AddKeysToAgent"},
 	{"addressfamily", KEYWORD_KEY, RULE_DONE, NULL, "AddressFamily"},
 	{"batchmode", KEYWORD_SESSION, RULE_DONE, NULL, "BatchMode"},
 	{"bindaddress", KEYWORD_KEY, RULE_DONE, NULL, "BindAddress"},
@@ -21,7 +21,7 @@ const struct keyword keywords_table[] = {
 	{"canonicalizepermittedcnames", KEYWORD_NONE, RULE_DONE, NULL,
 	 "CanonicalizePermittedCNAMEs"},
 	{"casignaturealgorithms", KEYWORD_KEY, RULE_HARMLESS, NULL, "CASignatureAlgorithms"},
-	{"certificatefile", KEYWORD_KEY, RULE_IF_SET, NULL, "CertificateFile"},
+	{"certificatefile", KEYWORD_KEY, RULE_DONE, NULL, "CertificateFile"},
 	{"channeltimeout", KEYWORD_SESSION, RULE_IF_SET, NULL, "ChannelTimeout"},
 	{"checkhostip", KEYWORD_KEY, RULE_DONE, NULL, "CheckHostIP"},
 	{"ciphers", KEYWORD_KEY, RULE_ALGORITHMS, NULL, "Ciphers"},
@@ -40,10 +40,10 @@ const struct keyword keywords_table[] = {
 	{"exitonforwardfailure", KEYWORD_SESSION, RULE_DONE, NULL, "ExitOnForwardFailure"},
 	{"fingerprinthash", KEYWORD_SESSION, RULE_DONE, NULL, "FingerprintHash"},
 	{"forkafterauthentication", KEYWORD_SESSION, RULE_IF_ON, NULL, "ForkAfterAuthentication"},
-	{"forwardagent", KEYWORD_KEY, RULE_IF_ON, NULL, "ForwardAgent"},
-	{"forwardx11", KEYWORD_SESSION, RULE_IF_ON, NULL, "ForwardX11"},
-	{"forwardx11timeout", KEYWORD_SESSION, RULE_HARMLESS, NULL, "ForwardX11Timeout"},
-	{"forwardx11trusted", KEYWORD_SESSION, RULE_HARMLESS, NULL, "ForwardX11Trusted"},
+	{"forwardagent", KEYWORD_KEY, RULE_DONE, NULL, "ForwardAgent"},
+	{"forwardx11", KEYWORD_SESSION, RULE_DONE, NULL, "ForwardX11"},
+	{"forwardx11timeout", KEYWORD_SESSION, RULE_DONE, NULL, "ForwardX11Timeout"},
+	{"forwardx11trusted", KEYWORD_SESSION, RULE_DONE, NULL, "ForwardX11Trusted"},
 	{"gatewayports", KEYWORD_SESSION, RULE_HARMLESS, NULL, "GatewayPorts"},
 	{"globalknownhostsfile", KEYWORD_KEY, RULE_DONE, NULL, "GlobalKnownHostsFile"},
 	{"gssapiauthentication", KEYWORD_KEY, RULE_HARMLESS, NULL, "GSSAPIAuthentication"},
@@ -71,7 +71,7 @@ const struct keyword keywords_table[] = {
 	 "KbdInteractiveAuthentication"},
 	{"kbdinteractivedevices", KEYWORD_KEY, RULE_HARMLESS, NULL, "KbdInteractiveDevices"},
 	{"kexalgorithms", KEYWORD_KEY, RULE_ALGORITHMS, NULL, "KexAlgorithms"},
-	{"knownhostscommand", KEYWORD_KEY, RULE_IF_SET, NULL, "KnownHostsCommand"},
+	{"knownhostscommand", KEYWORD_KEY, RULE_DONE, NULL, "KnownHostsCommand"},
 	{"localcommand", KEYWORD_SESSION, RULE_COMMAND, NULL, "LocalCommand"},
 	{"localforward", KEYWORD_SESSION, RULE_IF_SET, NULL, "LocalForward"},
 	{"loglevel", KEYWORD_SESSION, RULE_DONE, NULL, "LogLevel"},
@@ -98,7 +98,7 @@ const struct keyword keywords_table[] = {
 	{"remoteforward", KEYWORD_SESSION, RULE_IF_SET, NULL, "RemoteForward"},
 	{"requesttty", KEYWORD_SESSION, RULE_DONE, NULL, "RequestTTY"},
 	{"requiredrsasize", KEYWORD_KEY, RULE_DONE, NULL, "RequiredRSASize"},
-	{"revokedhostkeys", KEYWORD_KEY, RULE_IF_SET, NULL, "RevokedHostKeys"},
+	{"revokedhostkeys", KEYWORD_KEY, RULE_DONE, NULL, "RevokedHostKeys"},
 	{"securitykeyprovider", KEYWORD_NONE, RULE_HARMLESS, NULL, "SecurityKeyProvider"},
 	{"sendenv", KEYWORD_SESSION, RULE_DONE, NULL, "SendEnv"},
 	{"serveralivecountmax", KEYWORD_SESSION, RULE_DONE, NULL, "ServerAliveCountMax"},
@@ -119,9 +119,9 @@ const struct keyword keywords_table[] = {
 	{"userknownhostsfile", KEYWORD_KEY, RULE_DONE, NULL, "UserKnownHostsFile"},
 	{"verifyhostkeydns", KEYWORD_KEY, RULE_IF_ON, NULL, "VerifyHostKeyDNS"},
 	{"versionaddendum", KEYWORD_KEY, RULE_HARMLESS, NULL, "VersionAddendum"},
-	{"visualhostkey", KEYWORD_SESSION, RULE_IF_ON, NULL, "VisualHostKey"},
+	{"visualhostkey", KEYWORD_SESSION, RULE_DONE, NULL, "VisualHostKey"},
 	{"warnweakcrypto", KEYWORD_NONE, RULE_HARMLESS, NULL, "WarnWeakCrypto"},
-	{"xauthlocation", KEYWORD_NONE, RULE_HARMLESS, NULL, "XAuthLocation"},
+	{"xauthlocation", KEYWORD_SESSION, RULE_DONE, NULL, "XAuthLocation"},
 };
 const size_t keywords_count = HW_ARRAY_LEN(keywords_table);
 

@@ -19,7 +19,7 @@
 struct wanted {
 	char *name;  /* with the port where it is not 22 */
 	char *plain; /* without; NULL when it is 22 */
-	bool global;
+	bool global, command;
 	struct knownhosts *kh;
 };
 
@@ -57,6 +57,7 @@ static void add_entry(const struct wanted *w, const char *path, unsigned number,
 	e->blob_len = blob_len;
 	e->marker = (__typeof__(e->marker))line->marker;
 	e->global = w->global;
+	e->command = w->command;
 	e->no_port = no_port;
 }
 
@@ -112,6 +113,13 @@ static void load_file(const struct wanted *w, const char *path)
 	fclose(f);
 }
 
+static void finish_entry(struct knownhosts_entry *e)
+{
+	free(e->file);
+	free(e->key_type);
+	free(e->blob);
+}
+
 /* Lines for the plain name serve only where [name]:port has no key of its own. */
 static void drop_unneeded(struct knownhosts *kh)
 {
@@ -125,15 +133,35 @@ static void drop_unneeded(struct knownhosts *kh)
 	for (size_t i = 0; i < kh->count; i++) {
 		struct knownhosts_entry *e = &kh->entries[i];
 
-		if (e->no_port && e->marker != KNOWNHOSTS_MARK_REVOKED) {
-			free(e->file);
-			free(e->key_type);
-			free(e->blob);
-		} else {
+		if (e->no_port && e->marker != KNOWNHOSTS_MARK_REVOKED)
+			finish_entry(e);
+		else
 			kh->entries[kept++] = *e;
-		}
 	}
 	kh->count = kept;
+}
+
+void knownhosts_drop_authorities(struct knownhosts *kh)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < kh->count; i++) {
+		if (kh->entries[i].marker == KNOWNHOSTS_MARK_CA)
+			finish_entry(&kh->entries[i]);
+		else
+			kh->entries[kept++] = kh->entries[i];
+	}
+	kh->count = kept;
+}
+
+static void load_files(struct wanted *w, char *const *user_files, char *const *global_files)
+{
+	memset(w->kh, 0, sizeof(*w->kh));
+	for (; user_files != NULL && *user_files != NULL; user_files++)
+		load_file(w, *user_files);
+	w->global = true;
+	for (; global_files != NULL && *global_files != NULL; global_files++)
+		load_file(w, *global_files);
 }
 
 void knownhosts_load(struct knownhosts *kh, char *const *user_files, char *const *global_files,
@@ -142,26 +170,45 @@ void knownhosts_load(struct knownhosts *kh, char *const *user_files, char *const
 	char *folded = lower(name);
 	struct wanted w = {.name = knownhosts_host_port(folded, port), .kh = kh};
 
-	memset(kh, 0, sizeof(*kh));
 	if (strcmp(w.name, folded) != 0)
 		w.plain = folded;
-	for (; user_files != NULL && *user_files != NULL; user_files++)
-		load_file(&w, *user_files);
-	w.global = true;
-	for (; global_files != NULL && *global_files != NULL; global_files++)
-		load_file(&w, *global_files);
+	load_files(&w, user_files, global_files);
 	drop_unneeded(kh);
 	free(w.name);
 	free(folded);
 }
 
+void knownhosts_load_exact(struct knownhosts *kh, char *const *user_files,
+			   char *const *global_files, const char *name)
+{
+	struct wanted w = {.name = lower(name), .kh = kh};
+
+	load_files(&w, user_files, global_files);
+	free(w.name);
+}
+
+void knownhosts_load_text(struct knownhosts *kh, const char *text, const char *label,
+			  const char *name)
+{
+	struct wanted w = {.name = lower(name), .command = true, .kh = kh};
+	unsigned number = 0;
+
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+		char *line = xstrndup(text, len);
+
+		load_line(&w, label, ++number, line);
+		free(line);
+		text += len + (text[len] == '\n');
+	}
+	drop_unneeded(kh);
+	free(w.name);
+}
+
 void knownhosts_finish(struct knownhosts *kh)
 {
-	for (size_t i = 0; i < kh->count; i++) {
-		free(kh->entries[i].file);
-		free(kh->entries[i].key_type);
-		free(kh->entries[i].blob);
-	}
+	for (size_t i = 0; i < kh->count; i++)
+		finish_entry(&kh->entries[i]);
 	free(kh->entries);
 	free(kh->unreadable);
 	memset(kh, 0, sizeof(*kh));

@@ -24,6 +24,7 @@ struct knownhosts_entry {
 	size_t blob_len;
 	enum { KNOWNHOSTS_PLAIN, KNOWNHOSTS_MARK_CA, KNOWNHOSTS_MARK_REVOKED } marker;
 	bool global;  /* from a GlobalKnownHostsFile */
+	bool command; /* from KnownHostsCommand: no file to write to */
 	bool no_port; /* a line for the plain name, where the port is not 22: it can say yes (or
 			 revoked), but not that the key has changed */
 };
@@ -41,6 +42,14 @@ struct knownhosts {
  * MiB: refused (unreadable). */
 void knownhosts_load(struct knownhosts *kh, char *const *user_files, char *const *global_files,
 		     const char *name, uint16_t port);
+/* The same for a name that has its port already ("[h]:2222"), and that name only. */
+void knownhosts_load_exact(struct knownhosts *kh, char *const *user_files,
+			   char *const *global_files, const char *name);
+/* Adds the lines of text (borrowed) that match such a name; label stands for the file's name. */
+void knownhosts_load_text(struct knownhosts *kh, const char *text, const char *label,
+			  const char *name);
+/* Takes the @cert-authority lines out. */
+void knownhosts_drop_authorities(struct knownhosts *kh);
 void knownhosts_finish(struct knownhosts *kh);
 
 /* The verdict on a key. *match (may be NULL) is set to the entry that decided: the matching line
@@ -57,12 +66,16 @@ enum knownhosts_state knownhosts_check(const struct knownhosts *kh, const char *
  * rsa-sha2-512 and rsa-sha2-256. */
 char *knownhosts_order_algorithms(const struct knownhosts *kh, const char *offered);
 
+/* false: it would be read back as something else than it is. */
+bool knownhosts_writable_name(const char *name);
 /* Appends a line to file (made 0600 in a directory made 0700 if missing) in one write; hashed as
- * HashKnownHosts does (|1|salt|hash) when asked. why gets a sentence on failure: HW_ESYS, or
- * HW_EINVAL for a name that would be read back as something else. */
-int knownhosts_append(const char *file, const char *name, uint16_t port, bool hashed,
-		      const char *key_type, const uint8_t *blob, size_t blob_len, char *why,
-		      size_t why_size) HW_NODISCARD;
+ * HashKnownHosts does (|1|salt|hash) when asked. also: NULL, or an address as known_hosts spells
+ * it ("[10.0.0.5]:2222") that stands beside the name; hashed, on a line of its own. why gets a
+ * sentence on failure: HW_ESYS, or HW_EINVAL for a name that would be read back as something else.
+ */
+int knownhosts_append(const char *file, const char *name, const char *also, uint16_t port,
+		      bool hashed, const char *key_type, const uint8_t *blob, size_t blob_len,
+		      char *why, size_t why_size) HW_NODISCARD;
 
 /* "SHA256:base64" as ssh-keygen -l prints it; hash "MD5" gives "MD5:aa:bb:..". On the heap. */
 char *knownhosts_fingerprint(const char *hash, const uint8_t *blob, size_t blob_len);

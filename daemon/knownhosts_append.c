@@ -43,26 +43,38 @@ static bool unfinished(int fd)
 	       pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n';
 }
 
-static char *make_line(const char *name, uint16_t port, bool hashed, const char *key_type,
-		       const uint8_t *blob, size_t blob_len)
+static char *hidden_or_plain(const char *name, uint16_t port, bool hashed)
 {
-	char *folded = xstrdup(name), *host, *key, *line = NULL;
+	char *folded = xstrdup(name), *host, *hidden;
 
 	for (char *c = folded; *c != '\0'; c++)
 		*c = (char)tolower((unsigned char)*c);
 	host = knownhosts_host_port(folded, port);
 	free(folded);
-	if (hashed) {
-		char *hidden = knownhosts_hash_name(host);
+	if (!hashed)
+		return host;
+	hidden = knownhosts_hash_name(host);
+	free(host);
+	return hidden;
+}
 
-		free(host);
-		host = hidden;
-	}
-	if (host != NULL) {
-		key = digest_base64(blob, blob_len);
+/* With a newline in front, for a file whose last line lacks it. NULL: no random bytes. */
+static char *make_line(const char *name, const char *also, uint16_t port, bool hashed,
+		       const char *key_type, const uint8_t *blob, size_t blob_len)
+{
+	char *host = hidden_or_plain(name, port, hashed);
+	char *second = also == NULL ? NULL : hashed ? knownhosts_hash_name(also) : xstrdup(also);
+	char *key = digest_base64(blob, blob_len), *line = NULL;
+
+	if (host != NULL && also == NULL)
 		line = xasprintf("\n%s %s %s\n", host, key_type, key);
-		free(key);
-	}
+	else if (host != NULL && second != NULL && hashed)
+		line = xasprintf("\n%s %s %s\n%s %s %s\n", host, key_type, key, second, key_type,
+				 key);
+	else if (host != NULL && second != NULL)
+		line = xasprintf("\n%s,%s %s %s\n", host, second, key_type, key);
+	free(key);
+	free(second);
 	free(host);
 	return line;
 }
@@ -84,18 +96,23 @@ static int write_line(int fd, const char *line)
 	return n < 0 ? -1 : 0;
 }
 
-int knownhosts_append(const char *file, const char *name, uint16_t port, bool hashed,
-		      const char *key_type, const uint8_t *blob, size_t blob_len, char *why,
-		      size_t why_size)
+bool knownhosts_writable_name(const char *name)
+{
+	return name[0] != '\0' && strpbrk(name, UNSAFE_NAME) == NULL;
+}
+
+int knownhosts_append(const char *file, const char *name, const char *also, uint16_t port,
+		      bool hashed, const char *key_type, const uint8_t *blob, size_t blob_len,
+		      char *why, size_t why_size)
 {
 	char *line;
 	int fd, r, saved;
 
-	if (name[0] == '\0' || strpbrk(name, UNSAFE_NAME) != NULL) {
+	if (!knownhosts_writable_name(name)) {
 		snprintf(why, why_size, "The name %s can't be written to %s", name, file);
 		return HW_EINVAL;
 	}
-	line = make_line(name, port, hashed, key_type, blob, blob_len);
+	line = make_line(name, also, port, hashed, key_type, blob, blob_len);
 	if (line == NULL) {
 		snprintf(why, why_size, "No random bytes to hash the name %s with", name);
 		return HW_ESYS;

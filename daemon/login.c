@@ -188,6 +188,20 @@ void login_warn(struct login *l, const char *fmt, ...)
 	free(line);
 }
 
+void login_info(struct login *l, const char *fmt, ...)
+{
+	char *line;
+	va_list ap;
+
+	if (l->dest->log_level < 0)
+		return;
+	va_start(ap, fmt);
+	line = xvasprintf(fmt, ap);
+	va_end(ap);
+	tell(l, xasprintf("%s\n", line), false);
+	free(line);
+}
+
 /* The server's words before it lets anybody in, once. */
 static void tell_banner(struct login *l)
 {
@@ -426,6 +440,7 @@ static void run_login(void *ctx)
 	}
 	if (ok && !login_cancelled(l)) {
 		l->result.session = l->session;
+		l->result.binding = &l->binding;
 		l->session = NULL;
 		return;
 	}
@@ -443,6 +458,7 @@ static void destroy(struct login *l)
 {
 	close_session(l);
 	knownhosts_finish(&l->known);
+	agent_binding_finish(&l->binding);
 	login_answers_free(l->answers);
 	free(l->reason);
 	free(l->result.banner);

@@ -11,6 +11,7 @@
 #include "protocol/proto.h"
 
 struct login;
+struct agent_binding;
 
 /* What worked last time on this destination, so that `none` and the key probe can be skipped. */
 struct login_hint {
@@ -39,9 +40,15 @@ struct login_result {
 	char *warnings; /* lines ssh would have printed ("Warning: Permanently added ..."), or
 			   NULL; freed by login after done */
 	struct login_hint hint; /* for next time */
-	bool prompted;		/* a person was asked: another login would ask again */
-	bool handover;		/* the real ssh could do what libssh cannot; nothing that had an
-				   effect was sent */
+	/* For an agent that is forwarded over this connection: agent_binding_put() is to be said
+	 * to it first. Complete only where the destination has forward_agent and a key got in (a
+	 * password's login does not tell the session's identifier). Freed by login after done. */
+	const struct agent_binding *binding;
+	bool prompted;	/* a person was asked: another login would ask again */
+	bool untrusted; /* the host key was accepted against the evidence
+			   (StrictHostKeyChecking no): ssh forwards nothing then */
+	bool handover;	/* the real ssh could do what libssh cannot; nothing that had an
+			   effect was sent */
 	unsigned kex_ms, auth_ms;
 };
 

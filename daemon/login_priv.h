@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include "daemon/agent.h"
 #include "daemon/knownhosts.h"
 #include "daemon/login.h"
 
@@ -37,8 +38,9 @@ struct login {
 	uint64_t deadline_ms; /* CLOCK_MONOTONIC; moved by the time that a person thinks */
 	struct login_result result;
 	enum login_trust trust;
-	struct knownhosts known; /* the lines that match this host */
-	const char *phase;	 /* "key exchange" ..., for texts */
+	struct knownhosts known;      /* the lines that match this host */
+	struct agent_binding binding; /* as far as it was seen */
+	const char *phase;	      /* "key exchange" ..., for texts */
 
 	atomic_bool cancelled;
 
@@ -75,6 +77,8 @@ void login_answers_free(char **answers);
 void login_phase(struct login *l, const char *phase);
 /* Appends a line to the warnings that the user reads. */
 void login_warn(struct login *l, const char *fmt, ...) HW_PRINTF(2, 3);
+/* The same, for what ssh says at LogLevel INFO and above. */
+void login_info(struct login *l, const char *fmt, ...) HW_PRINTF(2, 3);
 /* The session died (login_dead() or SSH_ERROR): sets why from libssh's words, which are read here
  * and at once. */
 void login_session_died(struct login *l);

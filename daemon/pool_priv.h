@@ -5,6 +5,7 @@
 
 #include "daemon/app.h"
 #include "daemon/channel.h"
+#include "daemon/lend_agent.h"
 #include "daemon/pool.h"
 #include "daemon/transport.h"
 
@@ -21,6 +22,7 @@ struct slot {
 	struct pool *pool;
 	struct transport *transport;
 	struct pool_lease *leases;
+	struct lend_agent *agent; /* NULL: none is forwarded */
 	struct destination *dest; /* of the waiter that it was opened for: BatchMode and the like */
 	bool ready;
 	bool draining;	      /* gets no new session; closed when the last has ended */

@@ -115,6 +115,11 @@ static void on_ready(void *ctx, const struct login_result *r)
 	s->pool->hint = r->hint;
 	if (r->prompted)
 		s->pool->prompted = true;
+	if (s->dest->forward_agent != NULL) {
+		struct app *app = s->pool->pools->app;
+
+		s->agent = lend_agent_create(app->workers, app->watches, s->transport, s->dest);
+	}
 	free_prompt(s);
 	pool_touch(s->pool);
 	pools_schedule(s->pool->pools);
@@ -288,6 +293,7 @@ static void on_ended(void *ctx, const struct cause *why, bool handover)
 	*link = s->next;
 	free_prompt(s);
 	end_leases(s, why);
+	lend_agent_destroy(s->agent);
 	if (!s->ready)
 		login_failed(s, why, handover);
 	destination_unref(s->dest);

@@ -214,7 +214,8 @@ static void deliver(struct resolver *r, struct flight *f)
 	for (struct resolve_job *job = f->jobs; job != NULL; job = job->next)
 		job->flight = NULL;
 	f->jobs = NULL;
-	if (a->d != NULL) {
+	/* What ssh has to say (an identity file that is missing) is said at each call. */
+	if (a->d != NULL && (a->words == NULL || a->words[0] == '\0')) {
 		struct resolve_query q = query_of(f);
 
 		resolve_cache_put(r->cache, &q, a->d, &a->files);

@@ -316,6 +316,11 @@ static bool wants_command(const char *log)
 	       strstr(log, "without a command to execute") != NULL;
 }
 
+static bool has_remote_command(const char *log)
+{
+	return strstr(log, "command-line and remote command") != NULL;
+}
+
 static void explain(struct resolve_answer *a, const struct resolve_query *q, int r,
 		    const struct resolve_output *o)
 {
@@ -398,9 +403,18 @@ static void ask_ssh(struct resolve_ssh *s, struct question *w, struct resolve_an
 	clock_gettime(CLOCK_REALTIME, &since);
 	r = run(w, verbose, &o);
 	if (r == HW_OK && !answered(r, &o) && wants_command(o.err)) {
+		struct resolve_output first = o;
+
 		w->needs_command = true;
-		resolve_output_finish(&o);
 		r = run(w, verbose, &o);
+		if (r == HW_OK && !answered(r, &o) && has_remote_command(o.err)) {
+			/* Ours was one too many: what was said without it stands. */
+			struct resolve_output second = o;
+
+			o = first;
+			first = second;
+		}
+		resolve_output_finish(&first);
 	}
 	a->words = words_of(o.err);
 	if (r == HW_ESYS) {

@@ -19,6 +19,7 @@ static void session_free(struct session *s)
 		pool_leave(s->waiter);
 	if (s->channel != NULL)
 		channel_release(s->channel);
+	session_lend_finish(s);
 	session_stage_finish(s);
 	for (int i = 0; i < 3; i++) {
 		if (s->request.fds[i] >= 0)
@@ -32,6 +33,7 @@ static void session_free(struct session *s)
 	proto_exit_free(&s->result);
 	strv_free(s->env);
 	free(s->term);
+	free(s->stty);
 	app_sessions(s->app, -1);
 	free(s);
 }
@@ -50,12 +52,30 @@ static void finish(struct session *s)
 	proto_exit_free(&result);
 }
 
+void session_end_if_through(struct session *s)
+{
+	if (s->ending && s->x11 == NULL && bridge_flushed(&s->bridge))
+		finish(s);
+}
+
 static void on_drained(void *ctx)
 {
-	struct session *s = ctx;
+	session_end_if_through(ctx);
+}
 
-	if (s->ending && bridge_flushed(&s->bridge))
-		finish(s);
+/* X clients that are still connected are waited for, as ssh does; meanwhile the user may leave by
+ * an escape, so what he types is neither read nor refused. */
+static void end_input(struct session *s)
+{
+	if (s->x11 != NULL && x11_guest_busy(s->x11)) {
+		s->bridge.channel = NULL;
+		pump_in_pause(&s->bridge.in);
+		if (s->tty)
+			session_notice(s, 0, "hawser: waiting for X11 programs that still run");
+		return;
+	}
+	session_lend_finish(s);
+	bridge_detach(&s->bridge);
 }
 
 void session_begin_ending(struct session *s)
@@ -64,10 +84,9 @@ void session_begin_ending(struct session *s)
 		channel_release(s->channel);
 	s->channel = NULL;
 	s->ending = true;
-	bridge_detach(&s->bridge);
+	end_input(s);
 	session_stage_finish(s);
-	if (bridge_flushed(&s->bridge))
-		finish(s);
+	session_end_if_through(s);
 }
 
 void session_fail(struct session *s, const char *error, const char *hint, bool ran)

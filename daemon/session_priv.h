@@ -1,5 +1,6 @@
 /* What session*.c share: session.c (life, resolving, what comes from the front end), session_want.c
  * (what the words ask for), session_stage.c (the connection: lease, forwards, LocalCommand),
+ * session_lend.c (agent and display),
  * session_run.c (the channel). Nobody else includes this. */
 #ifndef HAWSER_DAEMON_SESSION_PRIV_H
 #define HAWSER_DAEMON_SESSION_PRIV_H
@@ -14,6 +15,7 @@
 #include "daemon/pool.h"
 #include "daemon/resolve.h"
 #include "daemon/session.h"
+#include "daemon/x11.h"
 
 /* What a request becomes once its connection is there. */
 enum session_goal {
@@ -40,11 +42,16 @@ struct session {
 	bool local_command_prompt; /* it is LocalCommand, which the client runs */
 	bool local_command_done;
 
+	struct dial_local *probe; /* is there an agent to be lent? */
+	struct x11_guest *x11;	  /* NULL: no display is lent */
+	bool lent_agent, lent_x11, lending;
+
 	struct channel *channel;
 	struct channel_request wanted;
 	struct forward_end stdio; /* GOAL_STDIO */
 	char **env;		  /* for the channel */
 	char *term;
+	char *stty; /* the command that sets terminal modes; NULL: none */
 	bool tty, reused, running, ending;
 	unsigned refusals, losses;
 	uint64_t started_ms;
@@ -56,6 +63,8 @@ struct session {
 /* session.c */
 /* No more from the channel; what is queued for the client still goes out, then `done`. */
 void session_begin_ending(struct session *s);
+/* Ends an ending session once nothing is left to wait for. */
+void session_end_if_through(struct session *s);
 void session_fail(struct session *s, const char *error, const char *hint, bool ran);
 void session_fail_by_cause(struct session *s, const struct cause *why);
 /* Ends the request with a status and no words of ours: they have been said. */
@@ -72,6 +81,8 @@ bool session_prepare(struct session *s);
 /* session_stage.c */
 /* dest is there, pumps are started: gets a connection and what must stand on it, then the goal. */
 void session_stage_start(struct session *s);
+/* What is lent is ready: gets the channel. */
+void session_lent(struct session *s);
 /* LocalCommand has ended. */
 void session_stage_command_done(struct session *s);
 /* The events of a wait for a channel or lease that both have in common. */
@@ -79,6 +90,12 @@ void session_wait(struct session *s, bool lease, bool front);
 void session_stage_finish(struct session *s);
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused);
 void session_on_lost(void *ctx, const struct cause *why);
+
+/* session_lend.c */
+/* Sees to what the session lends to the server; session_lent() follows, now or later. */
+void session_lend(struct session *s);
+/* Takes it back. */
+void session_lend_finish(struct session *s);
 
 /* session_run.c */
 void session_on_granted(void *ctx, struct channel *c, bool reused);

@@ -26,6 +26,9 @@ void session_started(struct session *s, bool tty)
 	s->started_ms = uv_now(s->app->loop);
 	if (s->tty && !tty)
 		session_notice(s, 0, "PTY allocation request failed on channel 0");
+	m.modes = tty && (s->stty != NULL || channel_modes_sent(s->channel));
+	if (s->channel != NULL && channel_x11_refused(s->channel))
+		session_notice(s, -1, "X11 forwarding request failed on channel 0");
 	m.read_stdin = s->bridge.in.fd >= 0;
 	if (s->request.words.flags & PROTO_WANT_STARTED)
 		s->events->started(s->ctx, &m);
@@ -115,6 +118,8 @@ static void on_end(void *ctx, const struct channel_end *end)
 			session_fail_by_cause(s, &end->why);
 			return;
 		}
+		if (s->x11 != NULL)
+			x11_guest_detach(s->x11);
 		channel_release(s->channel);
 		s->channel = NULL;
 		s->bridge.channel = NULL;
@@ -142,6 +147,8 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 		session_notice(s, 1, "hawser: %s the held connection to %s",
 			       reused ? "using" : "opened", s->dest->label);
 	}
+	if (s->wanted.x11 != NULL)
+		x11_guest_attach(s->x11, channel_transport(c));
 	channel_claim(c, &s->wanted, &channel_events, s);
 }
 

@@ -64,7 +64,7 @@ static void reach_goal(struct session *s)
 {
 	switch (s->goal) {
 	case GOAL_SESSION:
-		session_wait(s, false, false);
+		session_lend(s);
 		return;
 	case GOAL_STDIO:
 		session_open_stdio(s);
@@ -160,7 +160,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 		session_fail(s, why->text, why->hint, s->running);
 		return;
 	}
-	if (s->local_command_prompt)
+	if (s->local_command_prompt || s->lending)
 		return; /* its end finds no lease, and begins anew */
 	if (s->waiter != NULL)
 		pool_leave(s->waiter);
@@ -168,12 +168,28 @@ void session_on_lost(void *ctx, const struct cause *why)
 	session_stage_start(s);
 }
 
-void session_stage_start(struct session *s)
+/* With X11, so that xauth is asked when the connection stands, as ssh has it. */
+static bool needs_lease(const struct session *s)
 {
-	if (s->goal != GOAL_SESSION || s->dest->nforwards > 0 || s->dest->local_command != NULL)
-		session_wait(s, true, false);
+	return s->goal != GOAL_SESSION || s->dest->nforwards > 0 ||
+	       s->dest->local_command != NULL ||
+	       (s->dest->forward_x11 && origin_getenv(s->origin, "DISPLAY") != NULL);
+}
+
+void session_lent(struct session *s)
+{
+	if (s->lease == NULL && needs_lease(s))
+		session_stage_start(s); /* the connection was lost meanwhile */
 	else
 		session_wait(s, false, false);
+}
+
+void session_stage_start(struct session *s)
+{
+	if (needs_lease(s))
+		session_wait(s, true, false);
+	else
+		session_lend(s);
 }
 
 void session_stage_finish(struct session *s)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/terminal_modes.h"
 #include "protocol/alloc.h"
 
 /* ssh(1)'s rules for -t, -T and RequestTTY. */
@@ -61,6 +62,20 @@ static uint64_t choose_group(const struct session *s)
 	return POOL_SHARED;
 }
 
+/* hawser.conf's terminal-modes = stty: where libssh has no call for modes, a login shell is begun
+ * by a command that sets them. */
+static void set_modes_by_command(struct session *s)
+{
+	if (!s->app->config.modes_by_stty || s->wanted.kind != CHANNEL_SHELL ||
+	    channel_can_send_modes() || s->wanted.modes == NULL)
+		return;
+	s->stty = terminal_modes_shell(s->wanted.modes, s->wanted.modes_len);
+	if (s->stty == NULL)
+		return;
+	s->wanted.kind = CHANNEL_EXEC;
+	s->wanted.command = s->stty;
+}
+
 bool session_prepare(struct session *s)
 {
 	const struct destination *d = s->dest;
@@ -89,11 +104,15 @@ bool session_prepare(struct session *s)
 		w->kind = CHANNEL_SUBSYSTEM;
 	}
 	w->command = command;
+	w->agent = d->forward_agent != NULL;
 	s->tty = wants_tty(s, command != NULL);
 	if (s->tty) {
 		s->term = xstrdup(text_or_empty(origin_getenv(s->origin, "TERM")));
 		w->term = s->term;
 		w->size = s->request.words.winsize;
+		w->modes = s->request.words.modes;
+		w->modes_len = s->request.words.modes_len;
+		set_modes_by_command(s);
 	}
 	s->env = destination_session_env(d, s->origin->env);
 	w->env = s->env;

@@ -76,6 +76,7 @@ enum channel_state {
 	CHANNEL_OPENING,
 	CHANNEL_PREPARING, /* environment of a warm or claimed channel, one at a time */
 	CHANNEL_IDLE,	   /* open, prepared, unclaimed */
+	CHANNEL_LENDING,   /* X11 and agent forwarding are asked for */
 	CHANNEL_TERMINAL,  /* pty-req under way */
 	CHANNEL_STARTING,  /* shell, exec or subsystem under way: sent */
 	CHANNEL_RUNNING,
@@ -115,7 +116,8 @@ struct channel {
 	bool paused;	 /* data() said no: the rest waits in libssh */
 	bool want_drain; /* channel_resume() was called */
 	bool growing;	 /* within the call that grows the window: no backlog may arise */
-	bool tty_refused;
+	bool tty_refused, modes_sent;
+	bool x11_told, x11_refused;
 	bool close_sent;
 	bool touched;
 	bool eof_due, eof_sent;

@@ -376,6 +376,7 @@ int proto_decode_started(const struct proto_message *m, struct proto_started *ou
 		KEY(proto_started, "stdin", KIND_BOOL, false, read_stdin, 0),
 		KEY(proto_started, "escape", KIND_I32, false, escape, UCHAR_MAX),
 		KEY(proto_started, "background", KIND_BOOL, false, background, 0),
+		KEY(proto_started, "modes", KIND_BOOL, false, modes, 0),
 	};
 	*out = (struct proto_started){.read_stdin = true, .escape = -1};
 	return READ(m, PROTO_STARTED, keys, out);

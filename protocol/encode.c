@@ -161,6 +161,8 @@ uint8_t *proto_encode_started(uint32_t request, const struct proto_started *m, s
 	pack_int(&out.pack, m->escape);
 	if (m->background)
 		put_bool(&out, "background", true);
+	if (m->modes)
+		put_bool(&out, "modes", true);
 	return finish(&out, len);
 }
 

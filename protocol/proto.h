@@ -104,6 +104,7 @@ struct proto_started {
 	bool read_stdin; /* "stdin": false: stdin is not wanted (-n, StdinNull) */
 	int32_t escape;	 /* "escape": escape character, -1 none */
 	bool background; /* "background": go to the background now (-f) */
+	bool modes;	 /* "modes": the remote terminal has the modes of the client's */
 };
 
 /* EXIT: the end of a request. Exactly one of status, signal, error tells how. */

@@ -17,7 +17,8 @@ foreach(src ${E2E_SRC})
     ENVIRONMENT "${e2e_environment}")
 endforeach()
 # The long ones first: the others fill the gaps.
-foreach(name test_hostile test_lifecycle test_transfer test_config test_exec)
+foreach(name test_hostile test_lifecycle test_transfer test_config test_exec test_tools_rsync
+        test_tools_ansible test_oracle_forward)
   set_tests_properties(e2e.${name} PROPERTIES COST 100)
 endforeach()
 

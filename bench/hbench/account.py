@@ -30,6 +30,11 @@ class Account:
         subprocess.run(["useradd", "-r", "-M", "-N", "-d", home, "-s", self.shell, "-p", "*",
                         self.name], check=True, capture_output=True)
 
+    def own(self, path):
+        """Makes a file or directory the account's."""
+        if self.temporary:
+            os.chown(path, pwd.getpwnam(self.name).pw_uid, -1)
+
     def remove(self):
         if self.temporary:
             subprocess.run(["userdel", self.name], check=False, capture_output=True)

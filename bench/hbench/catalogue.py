@@ -1,7 +1,7 @@
 """All benchmarks, their rows, and the goals: the one place where a goal stands."""
 from dataclasses import dataclass, field
 
-from . import echo, held, requests, transfer
+from . import echo, held, jump, requests, tools, transfer
 
 
 @dataclass
@@ -63,6 +63,14 @@ BENCHMARKS = [
     _busy("echo-busy-fifo", "the same over an old router",
           echo.busy_link("echo-busy-fifo", "--fifo")),
     _time("stalled", "one command beside a stalled one", requests.stalled, goal=0.50),
+    Benchmark("rsync", tools.rsync, [
+        Row("rsync", "rsync of 10,000 small files", "ms"),
+        Row("rsync-same", "the same once more, nothing to do", "ms")]),
+    _time("git-fetch", "git fetch, nothing new", tools.git_fetch),
+    _time("sftp", "sftp batch, 20 files", tools.sftp),
+    Benchmark("ansible", tools.ansible, [Row("ansible", "Ansible, 20 hosts x 10 raw tasks", "s")]),
+    _speed("jump", "download through a jump host", jump.throughput),
+    _time("exec-jump3", "one command, warm, through three jump hosts", jump.command),
     Benchmark("memory", held.memory,
               [Row("memory", "memory of 100 transports", "MiB", goal=0.10)]),
     Benchmark("idle", held.idle,

@@ -60,6 +60,10 @@ class Client:
     def own_config(self):
         return ""
 
+    def argv_of_ssh(self):
+        """What tools take as their ssh: the words before the host."""
+        return [self.executable(), "-F", self.config]
+
     def run(self, host, *command, timeout=60):
         return self.lab.procs.run(self.argv(host, *command), self.env, timeout)
 
@@ -76,7 +80,11 @@ class OpenSsh(Client):
         return f"    ControlPath {self.directory}/%n\n"
 
     def argv(self, host, *command, options=()):
-        return [self.program, "-F", self.config, *options, host, *command]
+        return [*self.argv_of_ssh(), *options, host, *command]
+
+    def executable(self):
+        """As one absolute path, since some tools take no other."""
+        return shutil.which(self.program) or self.program
 
     def cold_argv(self, host, *command):
         """A connection of its own and no listener for others: the least that ssh can do."""
@@ -147,7 +155,10 @@ class Hawser(Client):
         return "    ControlPersist 1h\n"
 
     def argv(self, host, *command, options=()):
-        return [os.path.join(self.bin, "hawser"), "-F", self.config, *options, host, *command]
+        return [*self.argv_of_ssh(), *options, host, *command]
+
+    def executable(self):
+        return os.path.join(self.bin, "hawser")
 
     def cold_argv(self, host, *command):
         return self.argv(host, *command)

@@ -28,6 +28,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PrintMotd no
 PrintLastLog no
+Subsystem sftp internal-sftp
 MaxSessions 1000
 MaxStartups 1000
 LogLevel ERROR

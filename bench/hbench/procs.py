@@ -13,6 +13,10 @@ class BenchError(Exception):
     """A measurement that could not be made; the text says what failed and what it said."""
 
 
+class BenchSkip(BenchError):
+    """A measurement that cannot be made here at all; the text says what it would need."""
+
+
 def _die_with_parent():
     """Runs in the child: if we are killed outright, the kernel ends it."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -10,7 +10,7 @@ from .clients import Host
 from .procs import BenchError, wait_until
 
 
-def _loop(plan, client, argv, runs, parallel=1):
+def per_request(plan, client, argv, runs, parallel=1):
     """Milliseconds per request: the whole time over the number of requests."""
     result, _ = plan.lab.tool("spawnloop", "-n", runs, "-P", parallel, *argv, env=client.env)
     return result["wall_s"] * 1e3 / runs
@@ -20,14 +20,14 @@ def exec_sequential(plan):
     runs = plan.few(200, 50)
     with plan.pair(plan.host()) as clients:
         return plan.alternate(clients, lambda c: {
-            "exec": _loop(plan, c, c.argv("bench", "true"), runs)})
+            "exec": per_request(plan, c, c.argv("bench", "true"), runs)})
 
 
 def exec_parallel(plan):
     runs = plan.few(200, 80)
     with plan.pair(plan.host()) as clients:
         return plan.alternate(clients, lambda c: {
-            "exec-par": _loop(plan, c, c.argv("bench", "true"), runs, parallel=8)})
+            "exec-par": per_request(plan, c, c.argv("bench", "true"), runs, parallel=8)})
 
 
 def exec_wan(plan):
@@ -36,7 +36,7 @@ def exec_wan(plan):
     try:
         with plan.pair(Host("wan", port)) as clients:
             return plan.alternate(clients, lambda c: {
-                "exec-wan": _loop(plan, c, c.argv("wan", "true"), runs)})
+                "exec-wan": per_request(plan, c, c.argv("wan", "true"), runs)})
     finally:
         plan.lab.procs.stop(proxy)
 
@@ -49,7 +49,7 @@ def first(plan):
         times = []
         for _ in range(runs):
             client.make_cold("bench")
-            times.append(_loop(plan, client, client.cold_argv("bench", "true"), 1))
+            times.append(per_request(plan, client, client.cold_argv("bench", "true"), 1))
         return {"first": statistics.median(times)}
 
     with plan.pair(plan.host()) as clients:
@@ -64,7 +64,7 @@ def first_of_all(plan):
         times = []
         for _ in range(runs):
             client.forget()
-            times.append(_loop(plan, client, client.cold_argv("bench", "true"), 1))
+            times.append(per_request(plan, client, client.cold_argv("bench", "true"), 1))
         return {"first-daemon": statistics.median(times)}
 
     with plan.pair(plan.host()) as clients:
@@ -92,7 +92,7 @@ def stalled(plan):
     def measure(client):
         proc = _start_stalled(plan, client)
         try:
-            return {"stalled": _loop(plan, client, client.argv("bench", "true"), runs)}
+            return {"stalled": per_request(plan, client, client.argv("bench", "true"), runs)}
         finally:
             plan.lab.procs.stop(proc)
 

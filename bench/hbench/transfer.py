@@ -8,7 +8,8 @@ GB = 10**9
 SAME_CIPHER = {"Ciphers": "aes256-gcm@openssh.com"}
 
 
-def _down(plan, client, host, size):
+def speed_down(plan, client, host, size):
+    """MB/s of that many zeros from a host."""
     remote = f"head -c {size} /dev/zero"
     result, _ = plan.lab.tool("pipeflow", "down", size, *client.argv(host, remote),
                               env=client.env)
@@ -35,9 +36,9 @@ def near(row, flow, options):
     return run
 
 
-down = near("down", _down, {})
+down = near("down", speed_down, {})
 up = near("up", _up, {})
-down_same = near("down-same", _down, SAME_CIPHER)
+down_same = near("down-same", speed_down, SAME_CIPHER)
 up_same = near("up-same", _up, SAME_CIPHER)
 
 
@@ -46,6 +47,6 @@ def down_wan(plan):
     port, proxy = plan.lab.start_proxy("--delay", 25)
     try:
         with plan.pair(Host("wan", port)) as clients:
-            return plan.alternate(clients, lambda c: {"down-wan": _down(plan, c, "wan", size)})
+            return plan.alternate(clients, lambda c: {"down-wan": speed_down(plan, c, "wan", size)})
     finally:
         plan.lab.procs.stop(proxy)

@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from daemon import ORACLE, Box  # noqa: E402
 from sshd import Account, Keys  # noqa: E402
+from toolbox import Tools  # noqa: E402
 from util import SLOW  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
@@ -124,6 +125,14 @@ def warm(box):
     return box
 
 
+@pytest.fixture
+def tools(box):
+    """What runs rsync, git and others with hawser in ssh's place, over a box's one server."""
+    made = Tools(box)
+    yield made
+    made.close()
+
+
 # ---- every test has a deadline, and its logs are shown when it fails ---------------------------
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item):
@@ -149,7 +158,8 @@ def pytest_runtest_makereport(item, call):
             report.longrepr = f"{name} was skipped, and allowed_skips.txt does not name it: " \
                               f"{report.longrepr}"
     if report.failed:
-        box = getattr(item, "funcargs", {}).get("bare")
+        fixtures = getattr(item, "funcargs", {})
+        box = fixtures.get("bare") or getattr(fixtures.get("world"), "box", None)
         for title, text in box.logs() if box else ():
             if text.strip():
                 report.sections.append((title, text))

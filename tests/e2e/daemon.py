@@ -70,7 +70,7 @@ class Box:
                             ":quarantine_size_mb=8",
             "UBSAN_OPTIONS": f"log_path={self.dir}/san/ubsan:print_stacktrace=1",
             "TSAN_OPTIONS": f"log_path={self.dir}/san/tsan:exitcode=98",
-            "LSAN_OPTIONS": "print_suppressions=0",
+            "LSAN_OPTIONS": f"print_suppressions=0:suppressions={ROOT}/tests/lsan.supp",
         }
         if ORACLE:
             del self.env["HAWSER_FALLBACK"]

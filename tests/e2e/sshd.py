@@ -111,6 +111,7 @@ class Sshd:
         self.authorized.write_text(read_text(str(keys.user) + ".pub"))
         self.port, self.proc = None, None
         self.host_keys = options.pop("HostKeys", HOST_KEY_TYPES)
+        self.env = options.pop("Environment", {})
         self.options = options
 
     def _write_config(self):
@@ -154,7 +155,8 @@ class Sshd:
                     [SSHD, "-D", "-e", "-f", str(self.dir / "sshd_config")],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                     preexec_fn=die_with_parent,
-                    env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"})
+                    env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8",
+                         **self.env})
             wait_for(lambda: "Server listening" in read_text(self.log)[seen:]
                      or self.proc.poll() is not None, f"sshd on port {self.port}")
             if self.proc.poll() is None:
@@ -172,6 +174,14 @@ class Sshd:
     def logins(self):
         """How many authentications it has accepted."""
         return self._count(r"^Accepted \S+ for ")
+
+    def logins_by_address(self):
+        """{address of ours: authentications accepted there}, for one that has many addresses."""
+        text, found = read_text(self.log), {}
+        came = dict(re.findall(r"^Connection from \S+ port (\d+) on (\S+) port ", text, re.M))
+        for port in re.findall(r"^Accepted \S+ for \S+ from \S+ port (\d+) ", text, re.M):
+            found[came[port]] = found.get(came[port], 0) + 1
+        return found
 
     def sessions(self):
         """How many shells, commands and subsystems it has started."""

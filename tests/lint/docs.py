@@ -59,6 +59,8 @@ def settings():
     in_code = {}
     for name, kind, field in rows:
         value = values[field].strip('"').replace("LOG_LVL_", "").lower()
+        if kind == "MODES":
+            value = {"false": "off", "true": "stty"}[value]
         in_code[name] = str(int(value) // 1000) if kind == "MILLISECONDS" else value
     in_page = {}
     for block in read("docs/hawser.conf.5").split("\n.It Cm ")[1:]:

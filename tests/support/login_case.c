@@ -172,6 +172,8 @@ static void on_done(void *ctx, struct login_result *r)
 		c->banner = r->banner != NULL ? xstrdup(r->banner) : NULL;
 	}
 	c->next_hint = r->hint;
+	if (c->ok)
+		(void)agent_binding_put(r->binding, true, &c->binding);
 	c->prompted = r->prompted;
 	c->handover = r->handover;
 	c->kex_ms = r->kex_ms;
@@ -262,6 +264,7 @@ void login_case_finish(struct login_case *c)
 		free(c->asked[i]);
 	free(c->warnings);
 	free(c->banner);
+	sshwire_out_finish(&c->binding);
 }
 
 void login_case_restart(struct private_sshd *s, const char *config)

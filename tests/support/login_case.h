@@ -3,6 +3,7 @@
 #define HAWSER_TESTS_LOGIN_CASE_H
 
 #include <uv.h>
+#include "daemon/agent.h"
 #include "daemon/login.h"
 #include "tests/support/private_sshd.h"
 
@@ -33,6 +34,7 @@ struct login_case {
 	char *warnings, *banner;
 	unsigned prompts_before_banner; /* with want_notices */
 	struct login_hint next_hint;
+	struct sshwire_out binding; /* what a forwarded agent is to be told; empty: nothing */
 	bool prompted, handover;
 	unsigned kex_ms, auth_ms;
 	double ms;		   /* login_start() to done */

@@ -1,14 +1,17 @@
 /* A server that lets everybody in, opens sessions, and closes them without an answer to any
  * request. Arguments: the host key's file. Prints its port; serves one connection after the other.
- */
+ * With "grab" as second argument it answers instead, tries to open channels to the client's agent
+ * and display whether it was lent them or not, and tells the session how many it got. */
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
 #include <libssh/server.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,7 +30,25 @@ static int listen_somewhere(void)
 	return fd;
 }
 
-static void answer(ssh_message m, ssh_channel *channel)
+#define GRABS 200
+
+static bool grab_any;
+
+static void grab(ssh_session s, ssh_channel session)
+{
+	unsigned agents = 0, displays = 0;
+	char text[64];
+
+	for (int i = 0; i < GRABS; i++) {
+		agents += ssh_channel_open_auth_agent(ssh_channel_new(s)) == SSH_OK;
+		displays += ssh_channel_open_x11(ssh_channel_new(s), "127.0.0.1", 1) == SSH_OK;
+	}
+	snprintf(text, sizeof(text), "agents %u displays %u\n", agents, displays);
+	ssh_channel_write(session, text, (uint32_t)strlen(text));
+	ssh_channel_request_send_exit_status(session, 0);
+}
+
+static void answer(ssh_session s, ssh_message m, ssh_channel *channel)
 {
 	switch (ssh_message_type(m)) {
 	case SSH_REQUEST_AUTH:
@@ -37,7 +58,12 @@ static void answer(ssh_message m, ssh_channel *channel)
 		*channel = ssh_message_channel_request_open_reply_accept(m);
 		return;
 	case SSH_REQUEST_CHANNEL:
-		fprintf(stderr, "request\n");
+		if (grab_any)
+			ssh_message_channel_request_reply_success(m);
+		if (grab_any && ssh_message_subtype(m) != SSH_CHANNEL_REQUEST_EXEC)
+			return;
+		if (grab_any)
+			grab(s, *channel);
 		ssh_channel_send_eof(*channel);
 		ssh_channel_close(*channel);
 		return;
@@ -51,7 +77,8 @@ int main(int argc, char **argv)
 	ssh_bind b = ssh_bind_new();
 	int fd = listen_somewhere();
 
-	if (argc != 2 || ssh_bind_options_set(b, SSH_BIND_OPTIONS_HOSTKEY, argv[1]) != SSH_OK)
+	grab_any = argc == 3 && strcmp(argv[2], "grab") == 0;
+	if (argc < 2 || ssh_bind_options_set(b, SSH_BIND_OPTIONS_HOSTKEY, argv[1]) != SSH_OK)
 		return EXIT_FAILURE;
 	for (;;) {
 		ssh_session s = ssh_new();
@@ -62,7 +89,7 @@ int main(int argc, char **argv)
 			return EXIT_FAILURE;
 		if (ssh_handle_key_exchange(s) == SSH_OK) {
 			while ((m = ssh_message_get(s)) != NULL) {
-				answer(m, &channel);
+				answer(s, m, &channel);
 				ssh_message_free(m);
 			}
 		}

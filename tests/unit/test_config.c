@@ -74,7 +74,8 @@ static void test_good(void **state)
 			      "warm = 0\n"
 			      "keepalive = 2m\n"
 			      "keepalive-count = 5\n"
-			      "logins = 1"),
+			      "logins = 1\n"
+			      "terminal-modes = stty"),
 			 HW_OK);
 	assert_string_equal(config.ssh_path, "/opt/openssh/bin/ssh");
 	assert_int_equal(config.log_level, LOG_LVL_DEBUG);
@@ -88,6 +89,10 @@ static void test_good(void **state)
 	assert_int_equal(config.keepalive_s, 120);
 	assert_int_equal(config.keepalive_count, 5);
 	assert_int_equal(config.login_threads, 1);
+	assert_true(config.modes_by_stty);
+	assert_int_equal(load("terminal-modes = off"), HW_OK);
+	assert_false(config.modes_by_stty);
+	assert_int_equal(load("terminal-modes = yes"), HW_EINVAL);
 }
 
 static void test_units(void **state)

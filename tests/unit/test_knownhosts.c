@@ -272,10 +272,10 @@ static void test_append(void **state)
 	struct stat st;
 
 	for (int hashed = 0; hashed < 2; hashed++) {
-		assert_int_equal(knownhosts_append(file, "Web1", 22, hashed, f->a.type, f->a.blob,
-						   f->a.len, why, sizeof(why)),
+		assert_int_equal(knownhosts_append(file, "Web1", NULL, 22, hashed, f->a.type,
+						   f->a.blob, f->a.len, why, sizeof(why)),
 				 HW_OK);
-		assert_int_equal(knownhosts_append(file, "web1", 2222, hashed, f->rsa.type,
+		assert_int_equal(knownhosts_append(file, "web1", NULL, 2222, hashed, f->rsa.type,
 						   f->rsa.blob, f->rsa.len, why, sizeof(why)),
 				 HW_OK);
 		assert_int_equal(stat(sub, &st), 0);
@@ -301,18 +301,18 @@ static void test_append(void **state)
 	}
 	/* A last line without its newline is not glued to ours. */
 	write_file(file, "# by hand");
-	assert_int_equal(knownhosts_append(file, "h", 22, false, f->a.type, f->a.blob, f->a.len,
-					   why, sizeof(why)),
+	assert_int_equal(knownhosts_append(file, "h", NULL, 22, false, f->a.type, f->a.blob,
+					   f->a.len, why, sizeof(why)),
 			 HW_OK);
 	out = read_file(file);
 	assert_int_equal(strncmp(out, "# by hand\nh ssh-ed25519 ", 24), 0);
 	free(out);
 	/* Names that would be read back as something else, and files that can't be written. */
-	assert_int_equal(knownhosts_append(file, "h,*", 22, false, f->a.type, f->a.blob, f->a.len,
-					   why, sizeof(why)),
+	assert_int_equal(knownhosts_append(file, "h,*", NULL, 22, false, f->a.type, f->a.blob,
+					   f->a.len, why, sizeof(why)),
 			 HW_EINVAL);
-	assert_int_equal(knownhosts_append(f->dir, "h", 22, false, f->a.type, f->a.blob, f->a.len,
-					   why, sizeof(why)),
+	assert_int_equal(knownhosts_append(f->dir, "h", NULL, 22, false, f->a.type, f->a.blob,
+					   f->a.len, why, sizeof(why)),
 			 HW_ESYS);
 	assert_non_null(strstr(why, "h could not be added"));
 	free(file);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/agent_io.h"
 #include "tests/support/login_case.h"
 
 static struct private_sshd server;
@@ -193,6 +194,58 @@ static void a_mute_agent_is_given_up(void **state)
 	close(fd);
 }
 
+/* The agent's answer to one message, on a connection of its own: its type. */
+static int ask_agent(const struct sshwire_out *message)
+{
+	char *path = private_sshd_path(&server, "agent.sock");
+	const struct agent_io io = {.fd = agent_io_connect(path),
+				    .cancel_fd = -1,
+				    .watch_fd = -1,
+				    .deadline_ms = uv_hrtime() / 1000000u + 10000u};
+	struct agent_io_message answer = {.data = NULL};
+	int type;
+
+	assert_int_not_equal(io.fd, -1);
+	assert_int_equal(agent_io_ask(&io, message->data, message->len, &answer), HW_OK);
+	type = answer.data[0];
+	free(answer.data);
+	close(io.fd);
+	free(path);
+	return type;
+}
+
+/* Whichever key made the login, an agent that is forwarded can be told to which server: it verifies
+ * that. For a key from a file it costs one request more. */
+static void a_forwarded_agent_is_told_the_server(void **state)
+{
+	struct login_case c;
+	size_t requests[2];
+
+	(void)state;
+	private_sshd_stop_agent(&server);
+	private_sshd_shell(&server, "rm -f $DIR/agent.sock");
+	private_sshd_start_agent(&server, NULL);
+	for (int forward = 0; forward < 2; forward++) {
+		login_case_restart(&server, "");
+		login_case_init(&c, &server, "root", plain);
+		c.dest.forward_agent = forward ? (char *)"/an/agent" : NULL;
+		login_case_run(&c);
+		login_case_logged_in(&c);
+		requests[forward] = private_sshd_log_count(&server, REQUEST_LINE);
+		if (forward) {
+			assert_true(c.binding.len > 0);
+			assert_int_equal(ask_agent(&c.binding), AGENT_SUCCESS);
+			c.binding.data[c.binding.len / 2] ^= 1;
+			assert_int_equal(ask_agent(&c.binding), AGENT_FAILURE);
+		} else {
+			assert_int_equal(c.binding.len, 0);
+		}
+		login_case_finish(&c);
+	}
+	assert_int_equal(requests[0] + 1, requests[1]);
+	private_sshd_stop_agent(&server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +255,7 @@ int main(void)
 		cmocka_unit_test(an_absent_agent_is_named),
 		cmocka_unit_test(cancel_while_the_agent_waits),
 		cmocka_unit_test(a_mute_agent_is_given_up),
+		cmocka_unit_test(a_forwarded_agent_is_told_the_server),
 	};
 
 	return cmocka_run_group_tests(tests, start, finish);

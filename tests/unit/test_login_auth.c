@@ -249,7 +249,7 @@ static void a_refusal_tells_what_was_tried(void **state)
 	assert_false(c.ok);
 	assert_int_equal(c.why.cls, CAUSE_AUTH);
 	login_case_contains(c.why.text, "testhost (127.0.0.1 port ");
-	login_case_contains(c.why.text, "Permission denied (publickey) for user root");
+	login_case_contains(c.why.text, "Permission denied (publickey). User root: ");
 	login_case_contains(c.why.text, "/id_other (SHA256:");
 	login_case_contains(c.why.text, "no agent");
 	assert_false(c.handover);

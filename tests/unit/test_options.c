@@ -27,6 +27,11 @@ static const struct line requests[] = {
 	/* options behind the host, up to the command */
 	{{"h", "-p", "22", "ls", "-a"}, {"-p", "22"}, "h", "ls -a"},
 	{{"-4", "h", "-tt", "-l", "u", "top"}, {"-4", "-tt", "-l", "u"}, "h", "top"},
+	/* which of two user names comes first */
+	{{"u@h", "-l", "v", "id"}, {"-l", "u", "-l", "v"}, "u@h", "id"},
+	{{"-l", "v", "a@b@h", "-4"}, {"-l", "v", "-l", "a@b", "-4"}, "a@b@h", NULL},
+	{{"u@h", "--", "-l"}, {NULL}, "u@h", "-l"},
+	{{"ssh://h", "-4", "id"}, {"-4"}, "ssh://h", "id"},
 	/* "--" */
 	{{"--", "h", "-p", "22"}, {NULL}, "h", "-p 22"},
 	{{"-p", "22", "--", "h", "ls"}, {"-p", "22"}, "h", "ls"},
@@ -161,13 +166,10 @@ static void test_handed_over(void **state)
 		{{"-D", "1", "h"}, "option -D"},
 		{{"-R1:h:2", "h"}, "option -R"},
 		{{"-w", "0", "h"}, "option -w"},
-		{{"-A", "h"}, "option -A"},
 		{{"-O", "check", "h"}, "option -O"},
 		{{"-M", "h"}, "option -M"},
 		{{"-f", "h", "c"}, "option -f"},
 		{{"-S", "/p", "h"}, "option -S"},
-		{{"-X", "h"}, "option -X"},
-		{{"-Y", "h"}, "option -Y"},
 		{{"-I", "p", "h"}, "option -I"},
 		{{"-K", "h"}, "option -K"},
 		{{"-y", "h"}, "option -y"},
@@ -176,7 +178,8 @@ static void test_handed_over(void **state)
 		{{"-V"}, "option -V"},
 		{{"-Q", "cipher"}, "option -Q"},
 		{{"-G", "h"}, "option -G"},
-		{{"h", "-A", "c"}, "option -A"},
+		{{"h", "-I", "p", "c"}, "option -I"},
+		{{"ssh://u@h:22", "-p", "23"}, "options behind an ssh:// address"},
 		{{"-T", "-D", "0", "-o", "ConnectTimeout=15", "h", "bash"}, "option -D"},
 	};
 

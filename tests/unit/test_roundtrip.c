@@ -191,12 +191,14 @@ static void started(void **state)
 		{.tty = true, .escape = 0},
 		{.reused = true, .escape = 255},
 		{.escape = -1, .background = true},
+		{.tty = true, .escape = -1, .modes = true},
 	};
 	for (size_t i = 0; i < HW_ARRAY_LEN(cases); i++) {
 		struct proto_started out;
 		ROUNDTRIP(started, PROTO_STARTED, &cases[i], &out);
 		assert_int_equal(out.tty, cases[i].tty);
 		assert_int_equal(out.reused, cases[i].reused);
+		assert_int_equal(out.modes, cases[i].modes);
 		assert_int_equal(out.read_stdin, cases[i].read_stdin);
 		assert_int_equal(out.escape, cases[i].escape);
 		assert_int_equal(out.background, cases[i].background);

@@ -1,0 +1,127 @@
+#include "daemon/lend_agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/channel.h"
+#include "daemon/dial_local.h"
+#include "daemon/tunnel.h"
+#include "protocol/alloc.h"
+#include "protocol/log.h"
+
+/* Connections to one agent at once: each holds a descriptor or two, and an agent answers in order
+ * anyway. */
+#define VISITS_MAX 128
+
+/* A connection from the server's side to the agent. */
+struct visit {
+	struct visit *next;
+	struct lend_agent *lender;
+	struct channel *channel; /* until it is joined with the socket */
+	struct dial_local *dial; /* meanwhile */
+	struct tunnel *tunnel;
+};
+
+struct lend_agent {
+	struct worker_pool *workers;
+	struct watch_set *watches;
+	struct destination *dest;
+	struct transport_acceptor acceptor;
+	struct visit *visits;
+	unsigned count;
+};
+
+static void forget(struct visit *v)
+{
+	struct visit **link = &v->lender->visits;
+
+	while (*link != v)
+		link = &(*link)->next;
+	*link = v->next;
+	v->lender->count--;
+	free(v);
+}
+
+static void on_ended(void *ctx, struct tunnel *t, const struct cause *why)
+{
+	(void)t;
+	(void)why;
+	forget(ctx);
+}
+
+static const struct tunnel_events tunnel_events = {.ended = on_ended};
+
+static void on_connected(void *ctx, int fd, int error)
+{
+	struct visit *v = ctx;
+	struct lend_agent *l = v->lender;
+	struct channel *c = v->channel;
+
+	v->dial = NULL;
+	v->channel = NULL;
+	if (fd < 0) {
+		log_warn("%s: the server asked for the forwarded agent at %s: %s: refused",
+			 l->dest->label, l->dest->forward_agent, strerror(error));
+		channel_release(c);
+		forget(v);
+		return;
+	}
+	v->tunnel = tunnel_join(l->watches, c, fd, l->dest->label, &tunnel_events, v);
+	if (v->tunnel == NULL)
+		forget(v);
+}
+
+static void on_accept(void *ctx, struct channel *c, const struct incoming *in)
+{
+	struct lend_agent *l = ctx;
+	struct visit *v;
+
+	(void)in;
+	if (l->count >= VISITS_MAX) {
+		log_warn("%s: the server uses the forwarded agent %u times at once: no more",
+			 l->dest->label, l->count);
+		channel_release(c);
+		return;
+	}
+	log_debug("%s: the server asks for the forwarded agent at %s", l->dest->label,
+		  l->dest->forward_agent);
+	v = xcalloc(1, sizeof(*v));
+	v->lender = l;
+	v->channel = c;
+	v->next = l->visits;
+	l->visits = v;
+	l->count++;
+	v->dial = dial_local_start(l->workers, l->dest->forward_agent, false, on_connected, v);
+}
+
+struct lend_agent *lend_agent_create(struct worker_pool *workers, struct watch_set *watches,
+				     struct transport *t, struct destination *dest)
+{
+	struct lend_agent *l = xcalloc(1, sizeof(*l));
+
+	l->workers = workers;
+	l->watches = watches;
+	l->dest = destination_ref(dest);
+	l->acceptor.kind = INCOMING_AGENT;
+	l->acceptor.accept = on_accept;
+	l->acceptor.ctx = l;
+	transport_accept(t, &l->acceptor);
+	return l;
+}
+
+void lend_agent_destroy(struct lend_agent *l)
+{
+	if (l == NULL)
+		return;
+	while (l->visits != NULL) {
+		struct visit *v = l->visits;
+
+		dial_local_cancel(v->dial);
+		tunnel_destroy(v->tunnel);
+		if (v->channel != NULL)
+			channel_release(v->channel);
+		forget(v);
+	}
+	destination_unref(l->dest);
+	free(l);
+}
