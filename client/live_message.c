@@ -51,7 +51,9 @@ static bool on_exit_message(struct live *l, const struct proto_message *m)
 	l->status = HW_EXIT_FAILURE;
 	/* A status is one byte to those who wait for us (wait(2)), as it was on the remote. Who was
 	 * told to end by a signal has failed, whatever the remote made of it. */
-	if (l->exit.has_status && l->stop_signo == 0)
+	/* A signal that was meant for a command ends us as a failure; where none ran (-N) the
+	 * daemon says what it comes to. */
+	if (l->exit.has_status && (l->stop_signo == 0 || !l->exit.ran))
 		l->status = (int)(l->exit.status & 0xff);
 	live_drain(l);
 	return true;

@@ -35,12 +35,12 @@ static const struct option_rule {
 	{'p', true, TO_SSH_G},	      {'q', false, QUIET},	{'s', false, TO_SSH_G},
 	{'t', false, TO_SSH_G},	      {'v', false, VERBOSE},	{'x', false, TO_SSH_G},
 	{'y', false, HAND_OVER},      {'A', false, TO_SSH_G},	{'B', true, TO_SSH_G},
-	{'C', false, TO_SSH_G},	      {'D', true, HAND_OVER},	{'E', true, LOG_FILE},
+	{'C', false, TO_SSH_G},	      {'D', true, TO_SSH_G},	{'E', true, LOG_FILE},
 	{'F', true, TO_SSH_G},	      {'G', false, HAND_OVER},	{'I', true, HAND_OVER},
-	{'J', true, TO_SSH_G},	      {'K', false, HAND_OVER},	{'L', true, HAND_OVER},
+	{'J', true, TO_SSH_G},	      {'K', false, HAND_OVER},	{'L', true, TO_SSH_G},
 	{'M', false, HAND_OVER},      {'N', false, TO_SSH_G},	{'O', true, HAND_OVER},
 	{'P', false, HAND_OVER_STOP}, /* without a value before OpenSSH 9.4, with one since */
-	{'Q', true, HAND_OVER},	      {'R', true, HAND_OVER},	{'S', true, SOCKET_PATH},
+	{'Q', true, HAND_OVER},	      {'R', true, TO_SSH_G},	{'S', true, SOCKET_PATH},
 	{'T', false, TO_SSH_G},	      {'V', false, HAND_OVER},	{'w', true, HAND_OVER},
 	{'W', true, STDIO},	      {'X', false, TO_SSH_G},	{'Y', false, TO_SSH_G},
 };

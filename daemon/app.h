@@ -10,6 +10,7 @@
 
 struct activation;
 struct conn_set;
+struct forward_kept;
 struct listener;
 struct pools;
 struct resolver;
@@ -31,9 +32,10 @@ struct app {
 	struct x11_visitor *x11_visitors;
 	struct conn_set *conns;
 	struct listener *listener;
-	uint64_t started_ms; /* loop time */
-	bool stopping;	     /* no new requests */
-	size_t sessions;     /* live ones */
+	uint64_t started_ms;	   /* loop time */
+	bool stopping;		   /* no new requests */
+	size_t sessions;	   /* live ones */
+	struct forward_kept *kept; /* forwards that outlive their clients: forward_kept.c's list */
 	/* private to app.c */
 	const struct activation *activation;
 	struct claim claim;

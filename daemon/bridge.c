@@ -58,6 +58,16 @@ static void feed(struct bridge *b)
 	pump_in_pause(&b->in);
 }
 
+/* Once, for the callee may end all this; what is left comes again. */
+static void read_typed(struct bridge *b)
+{
+	uint8_t bytes[256];
+	size_t len;
+
+	if (pump_in_read(&b->in, bytes, sizeof(bytes), &len) == PUMP_IN_DATA)
+		b->typed(b->ctx, bytes, len);
+}
+
 /* At once, not in the transport's next turn: a keystroke is on its way before anything else. */
 static void on_input(void *ctx)
 {
@@ -65,6 +75,8 @@ static void on_input(void *ctx)
 
 	if (b->channel != NULL)
 		feed(b);
+	else if (b->typed != NULL)
+		read_typed(b);
 }
 
 /* Closed, so that what reads behind it sees the end. */
@@ -113,10 +125,17 @@ void bridge_no_input(struct bridge *b)
 	pump_in_finish(&b->in);
 }
 
-void bridge_detach(struct bridge *b)
+void bridge_detach(struct bridge *b, bridge_typed typed)
 {
 	b->channel = NULL;
-	pump_in_finish(&b->in);
+	b->typed = typed;
+	if (typed == NULL)
+		pump_in_finish(&b->in);
+	else
+		on_input(b);
+	/* No turn comes any more that would do it. */
+	pump_out_flush(&b->out);
+	pump_out_flush(&b->err);
 }
 
 bool bridge_data(struct bridge *b, int stream, const void *data, size_t len, bool must)

@@ -8,6 +8,8 @@
 #include "daemon/pump.h"
 #include "protocol/bytebuf.h"
 
+typedef void (*bridge_typed)(void *ctx, const uint8_t *bytes, size_t len);
+
 struct bridge {
 	struct channel *channel; /* borrowed; NULL: none yet, or none any more */
 	const char *label;	 /* borrowed, for the log */
@@ -17,6 +19,7 @@ struct bridge {
 	bool own_socket;    /* out is a socket of ours: its end is told by shutdown(2) */
 	bool ending_output; /* out ends when its queue is written */
 	void (*drained)(void *ctx);
+	bridge_typed typed; /* reads input when there is no channel */
 	void *ctx;
 };
 
@@ -28,8 +31,9 @@ void bridge_start(struct bridge *b, struct watch_set *watches, int fds[3],
 		  void (*drained)(void *ctx), void *ctx);
 /* No input is wanted (any more). */
 void bridge_no_input(struct bridge *b);
-/* No more from the channel, which is the caller's to release; what is queued still goes out. */
-void bridge_detach(struct bridge *b);
+/* No more from the channel, which is the caller's to release; what is queued still goes out. typed:
+ * hears what comes on the input from now on; NULL: the input is closed. */
+void bridge_detach(struct bridge *b, bridge_typed typed);
 /* For channel_events.data and .turn. */
 bool bridge_data(struct bridge *b, int stream, const void *data, size_t len, bool must);
 void bridge_turn(struct bridge *b);

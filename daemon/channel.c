@@ -157,6 +157,7 @@ void channel_adopt(struct channel *c, const struct channel_events *events, void 
 	c->events = events;
 	c->ctx = ctx;
 	c->want_drain = c->paused;
+	c->eof_told = false; /* to this owner */
 	if (c->t != NULL)
 		transport_touch(c->t);
 }
@@ -360,6 +361,17 @@ void channel_signal(struct channel *c, const char *name)
 		return; /* a client that floods signals has been heard */
 	snprintf(c->pending_signals[n], sizeof(c->pending_signals[n]), "%s", name);
 	c->npending_signals++;
+	channel_touch(c);
+}
+
+bool channel_rekey(struct channel *c)
+{
+	return c->t != NULL && transport_rekey(c->t);
+}
+
+void channel_break(struct channel *c)
+{
+	c->break_due = true;
 	channel_touch(c);
 }
 

@@ -104,7 +104,7 @@ bool channel_x11_refused(const struct channel *c);
 struct channel *channel_open_direct(struct transport *t, const struct channel_target *target,
 				    const struct channel_events *events, void *ctx);
 /* Takes a channel that the server opened (transport_acceptor.accept): bytes flow from now on. Else
- * release it. */
+ * release it. May be called again, to give it to another. */
 void channel_adopt(struct channel *c, const struct channel_events *events, void *ctx);
 
 /* Closes (if it is not closed) and frees in time; no event comes any more. The record stays until
@@ -122,6 +122,8 @@ size_t channel_room(const struct channel *c);
 size_t channel_send(struct channel *c, const void *data, size_t len);
 void channel_eof(struct channel *c);			  /* no more input */
 void channel_signal(struct channel *c, const char *name); /* RFC 4254 section 6.9 */
+bool channel_rekey(struct channel *c);			  /* transport_rekey() of its connection */
+void channel_break(struct channel *c);			  /* RFC 4335 */
 void channel_resize(struct channel *c, const struct proto_winsize *size);
 
 #endif

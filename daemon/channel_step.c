@@ -10,6 +10,8 @@
 
 /* sshd frees a closed session's place a moment after it has seen the CLOSE. */
 #define SETTLE_MS 500
+/* As long as ssh makes its breaks. */
+#define BREAK_MS 1000
 
 /* NAME=VALUE of c->env[c->env_done], asked for. */
 static int request_env(struct channel *c)
@@ -122,6 +124,7 @@ static void start_direct(struct channel *c)
 	channel_flow_start(c);
 	c->state = CHANNEL_RUNNING;
 	c->events->running(c->ctx, false);
+	c->t->events->changed(c->t->ctx);
 }
 
 static int request_open(struct channel *c)
@@ -305,6 +308,11 @@ static bool step_notes(struct channel *c)
 {
 	bool worked = send_signals(c);
 
+	if (c->break_due) {
+		c->break_due = false;
+		ssh_channel_request_send_break(c->ssh, BREAK_MS);
+		worked = true;
+	}
 	if (c->resize_due && c->terminal) {
 		c->resize_due = false;
 		ssh_channel_change_pty_size(c->ssh, (int)c->size.cols, (int)c->size.rows);

@@ -49,6 +49,9 @@ static bool applies(const struct keyword *k, const char *value, const struct des
 		return !value_is_off(value);
 	case RULE_IF_VALUE:
 		return strcasecmp(value, k->value) == 0;
+	case RULE_IF_PATH:
+		/* "8080 ..." or "[host]:8080 ..." are ports. */
+		return memchr(value, '/', strcspn(value, " ")) != NULL;
 	case RULE_ALGORITHMS:
 		return chosen_without_common(k, value, defaults);
 	case RULE_COMMAND:
@@ -81,6 +84,8 @@ char *destination_fallback(const struct destination *d, char *const *defaults)
 			continue;
 		if (k->rule == RULE_ALGORITHMS)
 			return xasprintf("%s names none that libssh has", k->title);
+		if (k->rule == RULE_IF_PATH)
+			return xasprintf("%s listens on a Unix socket", k->title);
 		if (k->rule == RULE_IF_VALUE)
 			return xasprintf("%s %s", k->title, k->value);
 		return xasprintf("%s is set", k->title);

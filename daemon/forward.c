@@ -1,172 +1,260 @@
-#include "daemon/forward.h"
+#include "daemon/forward_priv.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/app.h"
-#include "daemon/defer.h"
 #include "daemon/pool.h"
-#include "daemon/tunnel.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
-#define LISTEN_BACKLOG 128
+/* Without a descriptor to spare nothing is accepted for so long (as in ssh). */
+#define EXHAUSTED_MS 1000
 
-/* A connection through a forward. */
-struct connection {
-	struct connection *next;
-	struct forward *forward;
-	struct tunnel *tunnel;
-};
-
-struct forward {
+/* Lives until libuv has closed it, the set does not. */
+struct forward_timer {
+	uv_timer_t timer;
 	struct forward_set *set;
-	struct forward_spec spec;
-	int fd;
-	struct watch *watch;
 };
 
-struct forward_set {
-	struct app *app;
-	struct transport *transport;
-	struct destination *dest;
-	const struct forward_events *events;
-	void *ctx;
-	struct forward *forwards;
-	size_t count, failed;
-	struct connection *connections;
-	struct defer ready;
-};
+void forward_notice(struct forward_set *set, int level, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
 
-static void on_ready(void *ctx)
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	log_info("%s: %s", set->label, text);
+	if (set->ctx != NULL)
+		set->events->notice(set->ctx, level, text);
+	free(text);
+}
+
+static bool has_number(const struct forward_set *set, int number)
+{
+	if (number == set->session_number)
+		return true;
+	for (const struct forward *f = set->forwards; f != NULL; f = f->next) {
+		for (size_t i = 0; i < f->nsockets; i++) {
+			if (f->sockets[i].number == number)
+				return true;
+		}
+	}
+	for (const struct forward_link *l = set->links; l != NULL; l = l->next) {
+		if (l->number == number)
+			return true;
+	}
+	return false;
+}
+
+int forward_number(const struct forward_set *set)
+{
+	int number = 0;
+
+	while (has_number(set, number))
+		number++;
+	return number;
+}
+
+void forward_make_absolute(struct forward_spec *spec, const char *cwd)
+{
+	struct forward_end *e = spec->kind == FORWARD_LOCAL ? &spec->listen : &spec->connect;
+	char *relative = e->path;
+
+	if (relative == NULL || relative[0] == '/')
+		return;
+	e->path = xasprintf("%s/%s", cwd, relative);
+	free(relative);
+}
+
+/* --- time --- */
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct forward_set *set = hw_container_of(timer, struct forward_timer, timer)->set;
+	uint64_t next;
+
+	if (set == NULL)
+		return;
+	next = forward_links_expire(set);
+	if (next > 0)
+		forward_timer_arm(set, next);
+	if (set->exhausted) {
+		set->exhausted = false;
+		forward_changed(set);
+	}
+}
+
+void forward_timer_arm(struct forward_set *set, uint64_t ms)
+{
+	uv_timer_t *timer = &set->timer->timer;
+
+	if (!uv_is_active((uv_handle_t *)timer) || uv_timer_get_due_in(timer) > ms)
+		uv_timer_start(timer, on_timer, ms, 0);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	free(hw_container_of(handle, struct forward_timer, timer));
+}
+
+/* --- connections come and go --- */
+
+static void on_changed(void *ctx)
 {
 	struct forward_set *set = ctx;
 
-	set->events->ready(set->ctx, set->failed);
+	if (set->exhausted)
+		forward_timer_arm(set, EXHAUSTED_MS);
+	for (struct forward *f = set->forwards; f != NULL; f = f->next)
+		forward_listen_watch(f);
+	if (set->ctx != NULL && set->events->changed != NULL)
+		set->events->changed(set->ctx);
 }
 
+void forward_changed(struct forward_set *set)
+{
+	set->full = set->nlinks >= FORWARD_LINKS_MAX;
+	defer_post(pools_defer(set->app->pools), &set->changed);
+}
+
+/* A held connection that runs through one of our tunnels has become idle. */
+static void on_idle(void *ctx)
+{
+	forward_changed(ctx);
+}
+
+bool forward_set_waits(const struct forward_set *set)
+{
+	for (const struct forward_link *l = set->links; l != NULL; l = l->next) {
+		if (forward_link_waits(l))
+			return true;
+	}
+	return false;
+}
+
+/* --- the set --- */
+
 struct forward_set *forward_set_create(struct app *app, struct transport *transport,
-				       struct destination *dest,
-				       const struct forward_events *events, void *ctx)
+				       const char *label, const struct forward_events *events,
+				       void *ctx)
 {
 	struct forward_set *set = xcalloc(1, sizeof(*set));
 
 	set->app = app;
 	set->transport = transport;
-	set->dest = destination_ref(dest);
+	set->label = xstrdup(label);
 	set->events = events;
 	set->ctx = ctx;
-	set->count = dest->nforwards;
-	set->forwards = xcalloc(set->count > 0 ? set->count : 1, sizeof(*set->forwards));
-	for (size_t i = 0; i < set->count; i++) {
-		set->forwards[i].set = set;
-		set->forwards[i].fd = -1;
-		forward_spec_copy(&set->forwards[i].spec, &dest->forwards[i]);
-	}
-	defer_init(&set->ready, on_ready, set);
+	set->session_number = -1;
+	set->timer = xcalloc(1, sizeof(*set->timer));
+	set->timer->set = set;
+	uv_timer_init(app->loop, &set->timer->timer);
+	defer_init(&set->changed, on_changed, set);
+	set->idle = (struct pools_watcher){.idle = on_idle, .ctx = set};
+	pools_watch(app->pools, &set->idle);
 	return set;
 }
 
-static void on_tunnel_ended(void *ctx, struct tunnel *t, const struct cause *why)
+void forward_set_owner(struct forward_set *set, const struct forward_events *events, void *ctx)
 {
-	struct connection *c = ctx;
-	struct forward_set *set = c->forward->set;
-	struct connection **link = &set->connections;
+	set->events = events;
+	set->ctx = ctx;
+}
 
-	(void)t;
-	if (why != NULL)
-		log_info("%s: forward: %s", set->dest->label, why->text);
-	while (*link != c)
+int forward_set_reserve(struct forward_set *set)
+{
+	if (set->session_number < 0)
+		set->session_number = forward_number(set);
+	return set->session_number;
+}
+
+void forward_free(struct forward *f)
+{
+	struct forward **link = &f->set->forwards;
+
+	while (*link != f)
 		link = &(*link)->next;
-	*link = c->next;
-	free(c);
+	*link = f->next;
+	forward_listen_stop(f);
+	forward_remote_stop(f);
+	forward_spec_finish(&f->spec);
+	destination_unref(f->dest);
+	free(f);
 }
 
-static const struct tunnel_events tunnel_events = {.ended = on_tunnel_ended};
-
-static void on_connection(void *ctx, unsigned events)
+static struct forward *find(const struct forward_set *set, const struct forward_spec *spec,
+			    const char *cwd, bool whole)
 {
-	struct forward *f = ctx;
-	struct forward_set *set = f->set;
-	struct channel_target target = {.path = f->spec.connect.path,
-					.host = f->spec.connect.host,
-					.port = f->spec.connect.port,
-					.origin = "127.0.0.1"};
-	struct connection *c;
-	int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct forward *f = set->forwards;
+	struct forward_spec wanted;
 
-	(void)events;
-	if (fd < 0)
-		return;
-	c = xcalloc(1, sizeof(*c));
-	c->forward = f;
-	c->tunnel = tunnel_open(set->app->watches, set->transport, fd, &target, set->dest->label,
-				&tunnel_events, c);
-	if (c->tunnel == NULL) {
-		free(c);
-		return;
+	forward_spec_copy(&wanted, spec);
+	forward_make_absolute(&wanted, cwd);
+	while (f != NULL && !(whole ? forward_spec_same(&f->spec, &wanted)
+				    : forward_spec_same_listener(&f->spec, &wanted)))
+		f = f->next;
+	forward_spec_finish(&wanted);
+	return f;
+}
+
+bool forward_set_has(const struct forward_set *set, const struct forward_spec *spec,
+		     const char *cwd, uint16_t *port)
+{
+	const struct forward *f = find(set, spec, cwd, true);
+
+	if (f != NULL && port != NULL)
+		*port = f->accepting ? f->acceptor.port : 0;
+	return f != NULL;
+}
+
+bool forward_set_cancel(struct forward_set *set, const struct forward_spec *spec, const char *cwd,
+			bool whole)
+{
+	struct forward *f = find(set, spec, cwd, whole);
+
+	if (f == NULL || f->batch != NULL)
+		return false;
+	forward_free(f);
+	return true;
+}
+
+void forward_set_list(struct forward_set *set)
+{
+	for (const struct forward *f = set->forwards; f != NULL; f = f->next) {
+		char *listen = forward_end_text(&f->spec.listen);
+		char *connect =
+			f->spec.socks ? xstrdup("socks") : forward_end_text(&f->spec.connect);
+
+		if (f->accepting)
+			forward_notice(set, -2, "  remote listener: %s (port %u) to %s", listen,
+				       f->acceptor.port, connect);
+		for (size_t i = 0; i < f->nsockets; i++)
+			forward_notice(set, -2, "  #%d port listener: %s to %s",
+				       f->sockets[i].number, listen, connect);
+		free(listen);
+		free(connect);
 	}
-	c->next = set->connections;
-	set->connections = c;
-}
-
-static int listen_tcp(const struct forward *f)
-{
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-				   .sin_port = htons(f->spec.listen.port),
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
-	    listen(fd, LISTEN_BACKLOG) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-void forward_set_start(struct forward_set *set)
-{
-	for (size_t i = 0; i < set->count; i++) {
-		struct forward *f = &set->forwards[i];
-
-		f->fd = listen_tcp(f);
-		if (f->fd >= 0)
-			f->watch =
-				watch_add(set->app->watches, f->fd, WATCH_READ, on_connection, f);
-		if (f->watch == NULL)
-			set->failed++;
-	}
-	defer_post(pools_defer(set->app->pools), &set->ready);
+	for (const struct forward_link *l = set->links; l != NULL; l = l->next)
+		forward_notice(set, -2, "  #%d %s", l->number, l->text);
 }
 
 void forward_set_destroy(struct forward_set *set)
 {
 	if (set == NULL)
 		return;
-	defer_cancel(&set->ready);
-	while (set->connections != NULL) {
-		struct connection *c = set->connections;
-
-		set->connections = c->next;
-		tunnel_destroy(c->tunnel);
-		free(c);
-	}
-	for (size_t i = 0; i < set->count; i++) {
-		watch_remove(set->forwards[i].watch);
-		if (set->forwards[i].fd >= 0)
-			close(set->forwards[i].fd);
-		forward_spec_finish(&set->forwards[i].spec);
-	}
-	free(set->forwards);
-	destination_unref(set->dest);
+	set->ctx = NULL;
+	pools_unwatch(set->app->pools, &set->idle);
+	forward_batches_free(set);
+	while (set->links != NULL)
+		forward_link_end(set->links);
+	while (set->forwards != NULL)
+		forward_free(set->forwards);
+	defer_cancel(&set->changed);
+	set->timer->set = NULL;
+	uv_close((uv_handle_t *)&set->timer->timer, on_timer_closed);
+	free(set->label);
 	free(set);
 }

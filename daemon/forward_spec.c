@@ -28,7 +28,7 @@ void forward_specs_free(struct forward_spec *specs, size_t count)
 	free(specs);
 }
 
-static void copy_end(struct forward_end *to, const struct forward_end *from)
+void forward_end_copy(struct forward_end *to, const struct forward_end *from)
 {
 	to->path = from->path != NULL ? xstrdup(from->path) : NULL;
 	to->host = from->host != NULL ? xstrdup(from->host) : NULL;
@@ -38,8 +38,8 @@ static void copy_end(struct forward_end *to, const struct forward_end *from)
 void forward_spec_copy(struct forward_spec *to, const struct forward_spec *from)
 {
 	*to = (struct forward_spec){.kind = from->kind, .socks = from->socks};
-	copy_end(&to->listen, &from->listen);
-	copy_end(&to->connect, &from->connect);
+	forward_end_copy(&to->listen, &from->listen);
+	forward_end_copy(&to->connect, &from->connect);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -52,6 +52,13 @@ bool forward_spec_same_listener(const struct forward_spec *a, const struct forwa
 	return a->kind == b->kind && a->listen.port == b->listen.port &&
 	       same_text(a->listen.path, b->listen.path) &&
 	       same_text(a->listen.host, b->listen.host);
+}
+
+bool forward_spec_same(const struct forward_spec *a, const struct forward_spec *b)
+{
+	return forward_spec_same_listener(a, b) && a->socks == b->socks &&
+	       a->connect.port == b->connect.port && same_text(a->connect.path, b->connect.path) &&
+	       same_text(a->connect.host, b->connect.host);
 }
 
 static bool parse_port(const char *text, uint16_t *port)
@@ -72,7 +79,7 @@ bool forward_end_parse(const char *text, struct forward_end *out)
 	size_t len;
 
 	*out = (struct forward_end){.path = NULL};
-	if (text[0] == '/') {
+	if (text[0] != '[' && strchr(text, '/') != NULL) {
 		out->path = xstrdup(text);
 		return true;
 	}
@@ -105,10 +112,20 @@ char *forward_end_text(const struct forward_end *e)
 	return xasprintf(strchr(e->host, ':') != NULL ? "[%s]:%u" : "%s:%u", e->host, e->port);
 }
 
-/* "LISTEN" or "LISTEN CONNECT" behind the keyword. */
-static bool parse_line(const char *value, enum forward_kind kind, struct forward_spec *out)
+/* Where the second word begins, or NULL. A path may hold spaces: then it is the last one, for a
+ * host and port hold none. */
+static const char *find_space(const char *value)
 {
-	const char *space = strchr(value, ' ');
+	bool path = strcspn(value, "/") < strcspn(value, " ");
+
+	return path ? strrchr(value, ' ') : strchr(value, ' ');
+}
+
+/* "LISTEN" (dynamic) or "LISTEN CONNECT" behind the keyword. */
+static bool parse_line(const char *value, enum forward_kind kind, bool dynamic,
+		       struct forward_spec *out)
+{
+	const char *space = dynamic ? NULL : find_space(value);
 	char *listen = xstrndup(value, space != NULL ? (size_t)(space - value) : strlen(value));
 	bool ok;
 
@@ -143,7 +160,7 @@ static bool take_lines(char *const *lines, const char *keyword, enum forward_kin
 
 		if (strncasecmp(*lines, keyword, len) != 0 || (*lines)[len] != ' ')
 			continue;
-		if (!parse_line(*lines + len + 1, kind, &s)) {
+		if (!parse_line(*lines + len + 1, kind, dynamic, &s)) {
 			ok = false;
 			continue;
 		}

@@ -12,7 +12,7 @@ enum forward_kind {
 
 /* One end: a path of a Unix socket, or host and port. */
 struct forward_end {
-	char *path; /* NULL: TCP */
+	char *path; /* NULL: TCP; as it was written: it may be relative */
 	char *host; /* to listen: NULL = as GatewayPorts says, "" or "*" = all addresses */
 	uint16_t port;
 };
@@ -31,12 +31,14 @@ bool forward_specs_parse(char *const *lines, struct forward_spec **out, size_t *
 void forward_specs_free(struct forward_spec *specs, size_t count);
 void forward_spec_copy(struct forward_spec *to, const struct forward_spec *from);
 void forward_spec_finish(struct forward_spec *s);
+bool forward_spec_same(const struct forward_spec *a, const struct forward_spec *b);
 bool forward_spec_same_listener(const struct forward_spec *a, const struct forward_spec *b);
 
 /* "host:port" of -W, or of a SOCKS-like pair, as ssh(1) reads it ("[::1]:22"); or a path. False: it
  * makes no sense. */
 bool forward_end_parse(const char *text, struct forward_end *out) HW_NODISCARD;
 void forward_end_finish(struct forward_end *e);
+void forward_end_copy(struct forward_end *to, const struct forward_end *from);
 /* "host:port" or the path, for messages; on the heap. */
 char *forward_end_text(const struct forward_end *e);
 

@@ -77,7 +77,7 @@ static void on_opened(void *ctx, struct tunnel *t)
 	r->events->connected(r->ctx, fd);
 }
 
-static void on_tunnel_ended(void *ctx, struct tunnel *t, const struct cause *why)
+static void on_tunnel_ended(void *ctx, struct tunnel *t, bool refused, const struct cause *why)
 {
 	struct route *r = ctx;
 	struct cause text;
@@ -86,7 +86,7 @@ static void on_tunnel_ended(void *ctx, struct tunnel *t, const struct cause *why
 	r->tunnel = NULL;
 	if (why == NULL)
 		return; /* the transport sees its socket end */
-	if (r->fd >= 0 && why->cls == CAUSE_CHANNEL)
+	if (refused)
 		explain_refusal(r, why, &text);
 	else
 		explain_loss(r, why, &text);

@@ -19,6 +19,7 @@ enum keyword_rule {
 	RULE_IF_SET,	 /* when there is a value other than "none" */
 	RULE_IF_ON,	 /* when the value is not no, false or none */
 	RULE_IF_VALUE,	 /* when the value is the one in `value` */
+	RULE_IF_PATH,	 /* when the value begins with a path: a Unix socket */
 	RULE_ALGORITHMS, /* when the user chose a list of which libssh has nothing */
 	RULE_METHODS,	 /* when no authentication method of ours is left */
 	RULE_COMMAND,	 /* LocalCommand, when PermitLocalCommand allows it */

@@ -42,9 +42,10 @@ static void forget(struct visit *v)
 	free(v);
 }
 
-static void on_ended(void *ctx, struct tunnel *t, const struct cause *why)
+static void on_ended(void *ctx, struct tunnel *t, bool refused, const struct cause *why)
 {
 	(void)t;
+	(void)refused;
 	(void)why;
 	forget(ctx);
 }

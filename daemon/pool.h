@@ -41,6 +41,23 @@ size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx)
 /* Closes the transports of that name: those in use after their sessions have ended (no new one is
  * put on them), or now when force. Returns how many. */
 size_t pools_close(struct pools *p, const char *name, bool force);
+/* The same for the transports that dest's requests use. */
+size_t pools_close_destination(struct pools *p, const struct destination *dest, bool force);
+
+/* Whose a socket is, by the address on its own side: of a transport of ours, and is that in use? */
+enum pools_use { POOLS_FOREIGN, POOLS_IN_USE, POOLS_IDLE };
+struct sockaddr_storage;
+enum pools_use pools_use_of(const struct pools *p, const struct sockaddr_storage *local);
+/* Hears when a transport is not in use any more; owned by the caller, in place until it is removed.
+ * idle must not call back into the pools. */
+struct pools_watcher {
+	struct pools_watcher *next; /* private */
+	void (*idle)(void *ctx);
+	void *ctx;
+};
+void pools_watch(struct pools *p, struct pools_watcher *w);
+void pools_unwatch(struct pools *p, struct pools_watcher *w);
+
 /* Transports and waiting requests: 0 = nothing held. */
 size_t pools_held(const struct pools *p);
 
@@ -100,6 +117,10 @@ void pool_answer(struct pool_waiter *w, char *const *answers, const char *reason
 /* This one has nobody who can be asked, after all: its question goes to the next. */
 void pool_decline(struct pool_waiter *w);
 
+/* A lease on a transport of dest that is held already, at once; NULL: none is. weak: it does not
+ * keep the transport from being idle. Only events.lost comes. */
+struct pool_lease *pool_lease_held(struct pools *p, const struct destination *dest, bool weak,
+				   const struct pool_events *events, void *ctx);
 struct transport *pool_lease_transport(const struct pool_lease *l); /* borrowed */
 void pool_lease_release(struct pool_lease *l);
 

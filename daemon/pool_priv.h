@@ -14,6 +14,7 @@ struct pool_lease {
 	struct slot *slot;
 	const struct pool_events *events;
 	void *ctx;
+	bool weak; /* does not keep the transport from being idle */
 };
 
 /* One transport's place in a pool. */
@@ -71,6 +72,7 @@ struct pools {
 	struct transport_env env;
 	struct pool *list;
 	uv_timer_t tick;
+	struct pools_watcher *watchers;
 	bool destroyed;	    /* goes when the last slot has */
 	uint64_t last_tick; /* loop ms */
 };
@@ -81,6 +83,10 @@ void pools_schedule(struct pools *p);
 /* Frees a pool without slots and waiters. */
 void pools_drop_if_empty(struct pool *pool);
 uint64_t pools_now(const struct pools *p); /* loop ms */
+
+/* pools_use.c */
+/* A transport is not in use any more. */
+void pools_tell_idle(struct pools *p);
 
 /* pool.c */
 /* Serves waiters from the top of the loop, soon. */

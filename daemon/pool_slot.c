@@ -154,9 +154,18 @@ unsigned slot_sessions(const struct slot *s)
 	return transport_channels(s->transport) - channel_count_warm(s->transport);
 }
 
+static bool is_leased(const struct slot *s)
+{
+	const struct pool_lease *l = s->leases;
+
+	while (l != NULL && l->weak)
+		l = l->next;
+	return l != NULL;
+}
+
 bool slot_idle(const struct slot *s)
 {
-	return slot_sessions(s) == 0 && s->leases == NULL && transport_tunnels(s->transport) == 0;
+	return slot_sessions(s) == 0 && !is_leased(s) && transport_tunnels(s->transport) == 0;
 }
 
 void slot_changed(struct slot *s)
@@ -164,6 +173,8 @@ void slot_changed(struct slot *s)
 	bool idle = slot_idle(s);
 
 	learn(s);
+	if (idle)
+		pools_tell_idle(s->pool->pools);
 	if (s->draining && idle) {
 		struct cause why;
 

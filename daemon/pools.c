@@ -169,6 +169,8 @@ static void tick_slot(struct slot *s, uint64_t now, uint64_t last)
 		s->pause_until = 0;
 		pool_touch(pool);
 	}
+	if (s->idle_since != 0 && !slot_idle(s))
+		s->idle_since = 0; /* a tunnel was opened on it */
 	/* Not while somebody waits: with `hold = 0` it would be closed before it is granted. */
 	if (s->idle_since != 0 && pool->waiters == NULL && hold != UINT64_MAX &&
 	    now >= s->idle_since + hold) {
@@ -254,9 +256,38 @@ size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx)
 	return n;
 }
 
-size_t pools_close(struct pools *p, const char *name, bool force)
+static void close_or_drain(struct slot *s, bool force, const char *asked_by)
 {
 	struct cause why;
+
+	s->draining = true;
+	if (!force && !slot_idle(s))
+		return;
+	cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was closed on request",
+		  s->dest->label);
+	cause_hint(&why, "%s asked for it", asked_by);
+	slot_close(s, &why);
+}
+
+size_t pools_close_destination(struct pools *p, const struct destination *dest, bool force)
+{
+	size_t n = 0;
+
+	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		if (strcmp(pool->key, dest->key) != 0)
+			continue;
+		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
+			if (!s->ready || s->draining)
+				continue;
+			n++;
+			close_or_drain(s, force, force ? "-O exit" : "-O stop");
+		}
+	}
+	return n;
+}
+
+size_t pools_close(struct pools *p, const char *name, bool force)
+{
 	size_t n = 0;
 
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
@@ -264,13 +295,7 @@ size_t pools_close(struct pools *p, const char *name, bool force)
 			if (!matches(s, name))
 				continue;
 			n++;
-			s->draining = true;
-			if (!force && !slot_idle(s))
-				continue;
-			cause_set(&why, CAUSE_CLOSED_BY_USER,
-				  "the connection to %s was closed on request", s->dest->label);
-			cause_hint(&why, "hawserctl close asked for it");
-			slot_close(s, &why);
+			close_or_drain(s, force, "hawserctl close");
 		}
 	}
 	return n;

@@ -54,7 +54,7 @@ static void finish(struct session *s)
 
 void session_end_if_through(struct session *s)
 {
-	if (s->ending && s->x11 == NULL && bridge_flushed(&s->bridge))
+	if (s->ending && bridge_flushed(&s->bridge))
 		finish(s);
 }
 
@@ -63,28 +63,15 @@ static void on_drained(void *ctx)
 	session_end_if_through(ctx);
 }
 
-/* X clients that are still connected are waited for, as ssh does; meanwhile the user may leave by
- * an escape, so what he types is neither read nor refused. */
-static void end_input(struct session *s)
-{
-	if (s->x11 != NULL && x11_guest_busy(s->x11)) {
-		s->bridge.channel = NULL;
-		pump_in_pause(&s->bridge.in);
-		if (s->tty)
-			session_notice(s, 0, "hawser: waiting for X11 programs that still run");
-		return;
-	}
-	session_lend_finish(s);
-	bridge_detach(&s->bridge);
-}
-
 void session_begin_ending(struct session *s)
 {
 	if (s->channel != NULL)
 		channel_release(s->channel);
 	s->channel = NULL;
 	s->ending = true;
-	end_input(s);
+	s->waiting = false;
+	session_lend_finish(s);
+	bridge_detach(&s->bridge, NULL);
 	session_stage_finish(s);
 	session_end_if_through(s);
 }
@@ -104,6 +91,8 @@ void session_fail_by_cause(struct session *s, const struct cause *why)
 
 void session_end_status(struct session *s, unsigned status)
 {
+	free(s->result.signal);
+	s->result.signal = NULL;
 	s->result.has_status = true;
 	s->result.status = status;
 	session_begin_ending(s);
@@ -160,6 +149,10 @@ static void proceed(struct session *s, struct destination *dest)
 	}
 	s->bridge.label = dest->label;
 	bridge_start(&s->bridge, s->app->watches, s->request.fds, on_drained, s);
+	if (s->request.words.operation != NULL) {
+		session_operation_start(s);
+		return;
+	}
 	if (dest->stdin_null)
 		bridge_no_input(&s->bridge);
 	if (session_prepare(s))
@@ -226,7 +219,13 @@ struct session *session_start(struct app *app, struct session_request *request,
 
 void session_signal(struct session *s, const char *name)
 {
-	if (s->channel != NULL && s->running)
+	/* Where no command runs there is nobody to hear of it: the request ends, as ssh does. */
+	if (s->waiting || (s->running && !s->ending && s->goal != GOAL_SESSION))
+		/* ssh -N takes a SIGTERM for the order to end that it is. */
+		session_end_status(s, s->goal == GOAL_NONE && strcmp(name, "TERM") == 0
+					      ? EXIT_SUCCESS
+					      : HW_EXIT_FAILURE);
+	else if (s->channel != NULL && s->running)
 		channel_signal(s->channel, name);
 }
 
@@ -235,11 +234,6 @@ void session_resize(struct session *s, const struct proto_winsize *size)
 	s->wanted.size = *size;
 	if (s->channel != NULL && s->tty)
 		channel_resize(s->channel, size);
-}
-
-void session_action(struct session *s, const struct proto_action *action)
-{
-	session_notice(s, 0, "hawser: this hawserd does not know the action %s", action->verb);
 }
 
 void session_answer(struct session *s, const struct proto_answer *answer)
@@ -264,7 +258,7 @@ void session_answer(struct session *s, const struct proto_answer *answer)
 void session_abort(struct session *s)
 {
 	/* A command without a terminal would run on for ever after its client was killed. */
-	if (s->channel != NULL && s->running && !s->tty)
+	if (s->channel != NULL && s->running && !s->tty && s->goal == GOAL_SESSION)
 		channel_signal(s->channel, "HUP");
 	session_free(s);
 }

@@ -43,15 +43,9 @@ static void on_x11_notice(void *ctx, int level, const char *text)
 	session_notice(ctx, level, "%s", text);
 }
 
-/* An ending session waits for this, as ssh does. */
 static void on_x11_idle(void *ctx)
 {
-	struct session *s = ctx;
-
-	if (!s->ending)
-		return;
-	session_lend_finish(s);
-	session_end_if_through(s);
+	session_use_changed(ctx);
 }
 
 static const struct x11_events x11_events = {

@@ -38,8 +38,11 @@ struct session {
 	struct pool_waiter *waiter; /* for a lease or a channel */
 	struct pool_lease *lease;
 	struct forward_set *forwards;
-	uint32_t prompt;	   /* number of the open prompt; 0 = none */
-	bool local_command_prompt; /* it is LocalCommand, which the client runs */
+	bool waiting;			/* the command has ended, forwarded connections are open */
+	struct forward_set *kept;	/* of -O: borrowed, while its transport lives */
+	struct session_action *actions; /* that ssh is asked about */
+	uint32_t prompt;		/* number of the open prompt; 0 = none */
+	bool local_command_prompt;	/* it is LocalCommand, which the client runs */
 	bool local_command_done;
 
 	struct dial_local *probe; /* is there an agent to be lent? */
@@ -96,6 +99,21 @@ void session_on_lost(void *ctx, const struct cause *why);
 void session_lend(struct session *s);
 /* Takes it back. */
 void session_lend_finish(struct session *s);
+/* Its goal has come to an end, the result is there: ssh stays while forwarded connections are open
+ * or X11 programs run, and so do we. */
+void session_end_when_unused(struct session *s);
+/* Fewer of those than before, perhaps. */
+void session_use_changed(struct session *s);
+/* How forwards speak to the client. */
+extern const struct forward_events session_forward_events;
+
+/* session_action.c */
+void session_actions_free(struct session *s);
+
+/* session_operation.c */
+/* -O: no session. */
+void session_operation_start(struct session *s);
+void session_operation_finish(struct session *s);
 
 /* session_run.c */
 void session_on_granted(void *ctx, struct channel *c, bool reused);

@@ -94,7 +94,7 @@ static void ended(struct session *s, const struct channel_end *end)
 			     "its shell was killed, or sshd's ChannelTimeout ended it", true);
 		return;
 	}
-	session_begin_ending(s);
+	session_end_when_unused(s);
 }
 
 static void on_end(void *ctx, const struct channel_end *end)
@@ -160,7 +160,8 @@ static void on_stdio_end(void *ctx, const struct channel_end *end)
 	struct session *s = ctx;
 
 	if (end->kind == CHANNEL_ENDED) {
-		session_end_status(s, 0);
+		s->result.has_status = true;
+		session_end_when_unused(s);
 		return;
 	}
 	if (end->kind == CHANNEL_LOST) {

@@ -3,9 +3,12 @@
 #include "daemon/session_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/alloc.h"
 #include "protocol/log.h"
+
+#define CONTROL_C '\3'
 
 static void on_failed(void *ctx, const struct cause *why, bool handover)
 {
@@ -113,17 +116,68 @@ static void on_forwards_ready(void *ctx, size_t failed)
 		session_end_status(s, HW_EXIT_FAILURE);
 		return;
 	}
+	if (s->goal != GOAL_NONE)
+		forward_set_reserve(s->forwards);
 	run_local_command(s);
 }
 
-static const struct forward_events forward_events = {
-	.ready = on_forwards_ready,
+/* What ssh stays for when the command has ended: connections through its forwards, X11 programs. */
+static bool still_used(const struct session *s)
+{
+	return (s->forwards != NULL && forward_set_waits(s->forwards)) ||
+	       (s->x11 != NULL && x11_guest_busy(s->x11));
+}
+
+void session_use_changed(struct session *s)
+{
+	if (s->waiting && !still_used(s))
+		session_begin_ending(s);
+}
+
+/* Connections through the forwards came or went. */
+static void on_forwards_changed(void *ctx)
+{
+	session_use_changed(ctx);
+}
+
+const struct forward_events session_forward_events = {
 	.notice = on_forward_notice,
+	.changed = on_forwards_changed,
 };
+
+/* ^C: ssh has left the raw mode by now. */
+static void on_typed(void *ctx, const uint8_t *bytes, size_t len)
+{
+	struct session *s = ctx;
+
+	if (memchr(bytes, CONTROL_C, len) != NULL)
+		session_end_status(s, HW_EXIT_FAILURE);
+}
+
+void session_end_when_unused(struct session *s)
+{
+	if (!still_used(s)) {
+		session_begin_ending(s);
+		return;
+	}
+	s->waiting = true;
+	if (s->channel != NULL)
+		channel_release(s->channel);
+	s->channel = NULL;
+	bridge_detach(&s->bridge, s->tty ? on_typed : NULL);
+	session_notice(s, 1, "hawser: waiting for forwarded connections to end");
+}
 
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 {
 	struct session *s = ctx;
+	struct forward_want want = {
+		.specs = s->dest->forwards,
+		.count = s->dest->nforwards,
+		.dest = s->dest,
+		.cwd = s->origin->cwd,
+		.words = s->dest->exit_on_forward_failure ? FORWARD_FATAL : FORWARD_WARN,
+	};
 
 	s->waiter = NULL;
 	s->lease = l;
@@ -134,9 +188,9 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 		run_local_command(s);
 		return;
 	}
-	s->forwards =
-		forward_set_create(s->app, pool_lease_transport(l), s->dest, &forward_events, s);
-	forward_set_start(s->forwards);
+	s->forwards = forward_set_create(s->app, pool_lease_transport(l), s->dest->label,
+					 &session_forward_events, s);
+	forward_set_add(s->forwards, &want, on_forwards_ready, s);
 }
 
 /* A connection that is lost before anything was asked of it is looked for anew so often. */
@@ -151,13 +205,17 @@ void session_on_lost(void *ctx, const struct cause *why)
 	s->lease = NULL;
 	forward_set_destroy(s->forwards);
 	s->forwards = NULL;
+	if (s->waiting) {
+		session_begin_ending(s); /* how the command ended is known */
+		return;
+	}
 	if (s->channel != NULL) {
 		if (had_forwards)
 			session_notice(s, 0, "hawser: %s; the forwards ended with it", why->text);
 		return;
 	}
 	if (s->running || ++s->losses > LOSSES_MAX || why->cls == CAUSE_DAEMON_STOPPED) {
-		session_fail(s, why->text, why->hint, s->running);
+		session_fail(s, why->text, why->hint, s->running && s->goal != GOAL_NONE);
 		return;
 	}
 	if (s->local_command_prompt || s->lending)
@@ -194,6 +252,8 @@ void session_stage_start(struct session *s)
 
 void session_stage_finish(struct session *s)
 {
+	session_actions_free(s);
+	session_operation_finish(s);
 	forward_set_destroy(s->forwards);
 	s->forwards = NULL;
 	if (s->lease != NULL)

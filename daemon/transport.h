@@ -102,7 +102,7 @@ struct transport_acceptor {
 	struct transport_acceptor *next; /* private */
 	enum incoming_kind kind;
 	const char *address; /* INCOMING_TCP: exactly this */
-	uint16_t port;
+	uint16_t port;	     /* 0: not known yet, the server chooses it */
 	/* From the top of the loop. c is the callee's: channel_adopt() or channel_release(), now or
 	 * later. in is valid during the call. */
 	void (*accept)(void *ctx, struct channel *c, const struct incoming *in);
@@ -121,6 +121,12 @@ void transport_listen(struct transport *t, const char *address, uint16_t port,
 void transport_unlisten(struct transport *t, const char *address, uint16_t port);
 /* done of that ctx does not come any more; what the server grants all the same is taken back. */
 void transport_listen_forget(struct transport *t, const void *ctx);
+
+/* The address that its socket has on this side, as getsockname(2) has it. False: it has none. */
+struct sockaddr_storage;
+bool transport_local_address(const struct transport *t, struct sockaddr_storage *out);
+/* Begins a key exchange (RFC 4253 section 9). False: the keys are less than a second old. */
+bool transport_rekey(struct transport *t);
 
 enum transport_state transport_state(const struct transport *t);
 unsigned transport_id(const struct transport *t);

@@ -13,17 +13,21 @@
 static struct transport_acceptor *find(const struct transport *t, enum incoming_kind kind,
 				       const char *address, uint16_t port)
 {
-	struct transport_acceptor *a = t->acceptors;
+	struct transport_acceptor *a = t->acceptors, *any_port = NULL;
 
 	for (; a != NULL; a = a->next) {
 		if (a->kind != kind)
 			continue;
 		if (kind != INCOMING_TCP)
 			return a;
-		if (a->port == port && address != NULL && strcmp(a->address, address) == 0)
+		if (address == NULL || strcmp(a->address, address) != 0)
+			continue;
+		if (a->port == port)
 			return a;
+		if (a->port == 0 && any_port == NULL)
+			any_port = a;
 	}
-	return NULL;
+	return any_port;
 }
 
 static bool too_many(const struct transport *t)
@@ -129,14 +133,20 @@ void transport_incoming_hand_over(struct transport *t)
 				       .originator_port = c->origin_port};
 		c->acceptor = NULL;
 		a->accept(a->ctx, c, &in);
+		t->events->changed(t->ctx);
 		c = t->channels; /* whatever the callee did to the list */
 	}
 }
 
 void transport_accept(struct transport *t, struct transport_acceptor *a)
 {
-	a->next = t->acceptors;
-	t->acceptors = a;
+	struct transport_acceptor **link = &t->acceptors;
+
+	/* The first of two that ask for the same has it. */
+	while (*link != NULL)
+		link = &(*link)->next;
+	a->next = NULL;
+	*link = a;
 }
 
 void transport_accept_end(struct transport *t, struct transport_acceptor *a)

@@ -2,7 +2,17 @@
  */
 #include "daemon/transport_priv.h"
 
+#include <sys/socket.h>
+
 #include "protocol/log.h"
+
+bool transport_local_address(const struct transport *t, struct sockaddr_storage *out)
+{
+	socklen_t len = sizeof(*out);
+
+	*out = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+	return t->fd >= 0 && getsockname(t->fd, (struct sockaddr *)out, &len) == 0;
+}
 
 void transport_note_answers(struct transport *t)
 {

@@ -121,7 +121,7 @@ struct channel {
 	bool close_sent;
 	bool touched;
 	bool eof_due, eof_sent;
-	bool resize_due;
+	bool resize_due, break_due;
 	struct proto_winsize size;
 	char pending_signals[4][16];
 	size_t npending_signals;

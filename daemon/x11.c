@@ -85,11 +85,12 @@ static void leave(struct x11_visitor *v)
 		g->events->idle(g->ctx);
 }
 
-static void on_tunnel_ended(void *ctx, struct tunnel *t, const struct cause *why)
+static void on_tunnel_ended(void *ctx, struct tunnel *t, bool refused, const struct cause *why)
 {
 	struct x11_visitor *v = ctx;
 
 	(void)t;
+	(void)refused;
 	(void)why;
 	v->tunnel = NULL;
 	leave(v);

@@ -18,6 +18,8 @@ static const char *treatment(const struct keyword *k)
 		return "handed to ssh unless no, false or none";
 	case RULE_IF_VALUE:
 		return "handed to ssh when";
+	case RULE_IF_PATH:
+		return "honoured; handed to ssh when it listens on a Unix socket";
 	case RULE_ALGORITHMS:
 		return "honoured; handed to ssh when libssh has none of those chosen";
 	case RULE_METHODS:

@@ -14,7 +14,7 @@ import struct
 import msgpack
 
 # Message numbers, as in protocol/messages.def.
-REQUEST, SIGNAL, RESIZE, ANSWER, CANCEL, CONTROL, PING = range(1, 8)
+REQUEST, SIGNAL, RESIZE, ANSWER, CANCEL, CONTROL, PING, ACTION = range(1, 9)
 STARTED, EXIT, PROMPT, NOTICE, REPLY, ERROR, FALLBACK, PONG = range(32, 40)
 
 # What stands behind stdin, stdout, stderr of a request, where it is not a descriptor.

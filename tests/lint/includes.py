@@ -28,7 +28,7 @@ LAYERS = [
     (5, "tunnel", ["tunnel", "lend*"]),
     (6, "pool", ["pool*"]),
     (6, "x11", ["x11", "x11_auth"]),
-    (7, "forward", ["forward"]),
+    (7, "forward", ["forward*"]),
     (7, "jump", ["jump"]),
     (8, "session", ["session*"]),
     (9, "front", ["dispatch*", "control*", "conn*"]),

@@ -338,9 +338,7 @@ static void test_fallback(void **state)
 		const char *options, *word;
 	} cases[] = {
 		{"-oProxyCommand=-", "ProxyCommand"},
-		{"-L 1:h:1", "LocalForward"},
-		{"-R 1:h:1", "RemoteForward"},
-		{"-D 1", "DynamicForward"},
+		{"-R /far:h:1", "RemoteForward listens on a Unix socket"},
 		{"-w 1", "Tunnel"},
 		{"-I /p", "PKCS11Provider"},
 		{"-oHostbasedAuthentication=yes", "HostbasedAuthentication"},
@@ -360,6 +358,8 @@ static void test_fallback(void **state)
 		"-oProxyJump=none",
 		"-W h:1",
 		"-N",
+		"-L 1:h:1 -L /near:h:1 -L 2:/far -D 3 -g",
+		"-R 1:h:1 -R 0 -R 2:/near",
 		"-oProxyCommand=none",
 		"-oCertificateFile=/c -oAddKeysToAgent=10m",
 		"-oKnownHostsCommand=/k -oRevokedHostKeys=/k -oVisualHostKey=yes",

@@ -161,10 +161,6 @@ static void test_handed_over(void **state)
 	static const struct {
 		const char *argv[8], *phrase;
 	} lines[] = {
-		{{"-L", "1:h:2", "h"}, "option -L"},
-		{{"-NL1:h:2", "h"}, "option -L"},
-		{{"-D", "1", "h"}, "option -D"},
-		{{"-R1:h:2", "h"}, "option -R"},
 		{{"-w", "0", "h"}, "option -w"},
 		{{"-O", "check", "h"}, "option -O"},
 		{{"-M", "h"}, "option -M"},
@@ -180,7 +176,6 @@ static void test_handed_over(void **state)
 		{{"-G", "h"}, "option -G"},
 		{{"h", "-I", "p", "c"}, "option -I"},
 		{{"ssh://u@h:22", "-p", "23"}, "options behind an ssh:// address"},
-		{{"-T", "-D", "0", "-o", "ConnectTimeout=15", "h", "bash"}, "option -D"},
 	};
 
 	(void)state;

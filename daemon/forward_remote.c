@@ -1,0 +1,79 @@
+/* Listeners of the server's (RFC 4254 section 7.1). */
+#include "daemon/forward_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/alloc.h"
+
+/* How ssh writes the "port" of a path. */
+#define PORT_OF_PATH (-2)
+
+/* The address as it is said to the server: no address is its loopback, which its own GatewayPorts
+ * may widen; "" are all. */
+static const char *address_of(const struct forward_end *listen)
+{
+	if (listen->host == NULL)
+		return "localhost";
+	return strcmp(listen->host, "*") == 0 ? "" : listen->host;
+}
+
+static void on_accept(void *ctx, struct channel *c, const struct incoming *in)
+{
+	forward_link_remote(ctx, c, in);
+}
+
+static void say_port(struct forward *f, uint16_t port)
+{
+	const struct forward_end *to = &f->spec.connect;
+	const char *where = to->path != NULL ? to->path : to->host;
+
+	forward_notice(f->set, 0, "Allocated port %u for remote forward to %s:%d", port,
+		       f->spec.socks ? "socks" : where,
+		       f->spec.socks ? 0 : (to->path != NULL ? PORT_OF_PATH : to->port));
+}
+
+static void on_listening(void *ctx, bool ok, uint16_t port)
+{
+	struct forward *f = ctx;
+
+	f->asking = false;
+	if (ok && f->spec.listen.port == 0 && port != 0) {
+		f->acceptor.port = port;
+		say_port(f, port);
+	}
+	ok = ok && f->acceptor.port != 0;
+	if (!ok) {
+		f->accepting = false;
+		transport_accept_end(f->set->transport, &f->acceptor);
+	}
+	forward_settle(f, ok);
+}
+
+void forward_remote_start(struct forward *f)
+{
+	f->address = xstrdup(address_of(&f->spec.listen));
+	/* Before it is asked for: the first connection may come together with the answer. */
+	f->acceptor = (struct transport_acceptor){.kind = INCOMING_TCP,
+						  .address = f->address,
+						  .port = f->spec.listen.port,
+						  .accept = on_accept,
+						  .ctx = f};
+	f->asking = f->accepting = true;
+	transport_accept(f->set->transport, &f->acceptor);
+	transport_listen(f->set->transport, f->address, f->spec.listen.port, on_listening, f);
+}
+
+void forward_remote_stop(struct forward *f)
+{
+	if (f->asking)
+		transport_listen_forget(f->set->transport, f);
+	if (f->accepting) {
+		transport_accept_end(f->set->transport, &f->acceptor);
+		if (!f->asking)
+			transport_unlisten(f->set->transport, f->address, f->acceptor.port);
+	}
+	f->asking = f->accepting = false;
+	free(f->address);
+	f->address = NULL;
+}

@@ -1,0 +1,175 @@
+/* ssh -O: what is asked of the held connection itself. No session is made. */
+#include "daemon/session_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/forward_kept.h"
+#include "protocol/alloc.h"
+
+/* As ssh prints these: at any LogLevel but QUIET. */
+#define LEVEL_WORDS (-2)
+
+static void on_lost(void *ctx, const struct cause *why)
+{
+	struct session *s = ctx;
+
+	s->lease = NULL;
+	s->kept = NULL;
+	session_fail(s, why->text, why->hint, false);
+}
+
+static const struct pool_events lease_events = {.lost = on_lost};
+
+static void refuse(struct session *s, const char *verb, const char *why)
+{
+	session_notice(s, -1, "mux_client_forward: forwarding request failed: %s", why);
+	session_notice(s, -1, "muxclient: master %s request failed", verb);
+	session_end_status(s, HW_EXIT_FAILURE);
+}
+
+/* The ports that the server chose: for scripts, on stdout. */
+static void print_ports(struct session *s)
+{
+	for (size_t i = 0; i < s->dest->nforwards; i++) {
+		const struct forward_spec *spec = &s->dest->forwards[i];
+		uint16_t port = 0;
+		char *text;
+
+		if (spec->kind != FORWARD_REMOTE || spec->listen.port != 0 ||
+		    !forward_set_has(s->kept, spec, s->origin->cwd, &port) || port == 0)
+			continue;
+		text = xasprintf("%u\n", port);
+		pump_out_write(&s->bridge.out, text, strlen(text));
+		free(text);
+	}
+}
+
+static void on_kept_ready(void *ctx, size_t failed)
+{
+	struct session *s = ctx;
+	char *text = NULL;
+
+	if (failed == 0) {
+		print_ports(s);
+		session_end_status(s, 0);
+		return;
+	}
+	for (size_t i = 0; i < s->dest->nforwards && text == NULL; i++) {
+		const struct forward_spec *spec = &s->dest->forwards[i];
+
+		if (forward_set_has(s->kept, spec, s->origin->cwd, NULL))
+			continue;
+		text = spec->kind == FORWARD_LOCAL
+			       ? xstrdup("Port forwarding failed")
+			       : xasprintf("remote port forwarding failed for listen port %u",
+					   spec->listen.port);
+	}
+	refuse(s, "forward", text != NULL ? text : "Port forwarding failed");
+	free(text);
+}
+
+/* Those that stand already are asked for in vain, and without harm. */
+static size_t take_new(struct session *s, struct forward_spec *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->dest->nforwards; i++) {
+		const struct forward_spec *spec = &s->dest->forwards[i];
+
+		if (!forward_set_has(s->kept, spec, s->origin->cwd, NULL))
+			out[n++] = *spec;
+	}
+	return n;
+}
+
+static void on_notice(void *ctx, int level, const char *text)
+{
+	session_notice(ctx, level, "%s", text);
+}
+
+static const struct forward_events kept_events = {.notice = on_notice};
+
+static void forward(struct session *s)
+{
+	struct forward_spec *specs =
+		xcalloc(s->dest->nforwards > 0 ? s->dest->nforwards : 1, sizeof(*specs));
+	struct forward_want want = {
+		.specs = specs, .words = FORWARD_SILENT, .dest = s->dest, .cwd = s->origin->cwd};
+
+	s->kept = forward_kept_find(s->app, s->dest, true);
+	want.count = take_new(s, specs);
+	forward_set_owner(s->kept, &kept_events, s);
+	forward_set_add(s->kept, &want, on_kept_ready, s);
+	free(specs); /* what is in them is the destination's */
+}
+
+static void cancel(struct session *s)
+{
+	struct forward_set *kept = forward_kept_find(s->app, s->dest, false);
+	bool ok = true;
+
+	for (size_t i = 0; i < s->dest->nforwards; i++) {
+		if (kept == NULL ||
+		    !forward_set_cancel(kept, &s->dest->forwards[i], s->origin->cwd, true))
+			ok = false;
+	}
+	if (ok)
+		session_end_status(s, 0);
+	else
+		refuse(s, "cancel forward", "port not forwarded");
+}
+
+/* The lease is given back first: its loss is what was asked for. */
+static void close_all(struct session *s, bool force)
+{
+	pool_lease_release(s->lease);
+	s->lease = NULL;
+	pools_close_destination(s->app->pools, s->dest, force);
+	session_notice(s, LEVEL_WORDS, "%s request sent.", force ? "Exit" : "Stop listening");
+	session_end_status(s, 0);
+}
+
+void session_operation_start(struct session *s)
+{
+	const char *what = s->request.words.operation;
+
+	bridge_no_input(&s->bridge);
+	if (strcmp(what, "proxy") == 0) {
+		session_fail(s, "hawser has no -O proxy: it speaks no other multiplexer's protocol",
+			     "run the command itself; the held connection is used without asking",
+			     false);
+		return;
+	}
+	s->lease = pool_lease_held(s->app->pools, s->dest, true, &lease_events, s);
+	if (s->lease == NULL) {
+		session_notice(s, -1, "hawser: no connection to %s is held", s->dest->label);
+		session_end_status(s, HW_EXIT_FAILURE);
+		return;
+	}
+	if (strcmp(what, "check") == 0) {
+		session_notice(s, LEVEL_WORDS, "Master running (pid=%ld)", (long)getpid());
+		session_end_status(s, 0);
+	} else if (strcmp(what, "exit") == 0) {
+		close_all(s, true);
+	} else if (strcmp(what, "stop") == 0) {
+		close_all(s, false);
+	} else if (strcmp(what, "forward") == 0) {
+		forward(s);
+	} else if (strcmp(what, "cancel") == 0) {
+		cancel(s);
+	} else {
+		session_notice(s, LEVEL_WORDS, "Invalid multiplex command.");
+		session_end_status(s, HW_EXIT_FAILURE);
+	}
+}
+
+void session_operation_finish(struct session *s)
+{
+	if (s->kept == NULL)
+		return;
+	forward_set_forget(s->kept, s);
+	forward_set_owner(s->kept, NULL, NULL);
+	s->kept = NULL;
+}
