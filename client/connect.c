@@ -25,7 +25,7 @@ struct way {
 	size_t why_size;
 };
 
-static bool peer_is_ours(const struct way *w, int fd)
+static bool is_our_daemon(const struct way *w, int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -56,7 +56,7 @@ static int attempt(const struct way *w, int *fd)
 		return HW_ESYS;
 	}
 	if (connect(s, (const struct sockaddr *)&w->sun, sizeof(w->sun)) == 0) {
-		if (!peer_is_ours(w, s)) {
+		if (!is_our_daemon(w, s)) {
 			close(s);
 			return HW_EPERM;
 		}

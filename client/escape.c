@@ -18,6 +18,20 @@ static enum escape_action action_of(uint8_t c)
 		return ESCAPE_SUSPEND;
 	case '?':
 		return ESCAPE_HELP;
+	case '#':
+		return ESCAPE_LIST;
+	case '&':
+		return ESCAPE_BACKGROUND;
+	case 'B':
+		return ESCAPE_BREAK;
+	case 'C':
+		return ESCAPE_COMMANDLINE;
+	case 'R':
+		return ESCAPE_REKEY;
+	case 'V':
+		return ESCAPE_QUIETER;
+	case 'v':
+		return ESCAPE_LOUDER;
 	default:
 		return ESCAPE_NONE;
 	}
@@ -50,21 +64,33 @@ enum escape_action escape_filter(struct escape *e, const uint8_t *in, size_t len
 	return action;
 }
 
-void escape_help(const struct escape *e, char *out, size_t size)
+void escape_help(const struct escape *e, bool commandline, char *out, size_t size)
 {
-	char name[3] = {(char)e->ch, '\0', '\0'};
+	static const struct {
+		const char *name, *does;
+		bool commandline;
+	} lines[] = {
+		{".  ", "terminate session", false},
+		{"B  ", "send a BREAK to the remote system", false},
+		{"C  ", "open a command line", true},
+		{"R  ", "request rekey", false},
+		{"V/v", "decrease/increase verbosity (LogLevel)", false},
+		{"^Z ", "suspend ssh", false},
+		{"#  ", "list forwarded connections", false},
+		{"&  ", "background ssh (when waiting for connections to terminate)", false},
+		{"?  ", "this message", false},
+	};
+	size_t n;
 
-	if (e->ch < ' ') {
-		name[0] = '^';
-		name[1] = (char)(e->ch + '@');
+	n = (size_t)snprintf(out, size, "%c?\r\nSupported escape sequences:\r\n", e->ch);
+	for (size_t i = 0; i < HW_ARRAY_LEN(lines); i++) {
+		if (n < size && (commandline || !lines[i].commandline))
+			n += (size_t)snprintf(out + n, size - n, " %c%s - %s\r\n", e->ch,
+					      lines[i].name, lines[i].does);
 	}
-	snprintf(out, size,
-		 "%s?\r\n"
-		 "Supported escape sequences:\r\n"
-		 " %s.   - end this session\r\n"
-		 " %s^Z  - suspend hawser\r\n"
-		 " %s?   - this message\r\n"
-		 " %s%s   - send the escape character by typing it twice\r\n"
-		 "(Escapes are only recognized immediately after newline.)\r\n",
-		 name, name, name, name, name, name);
+	if (n < size)
+		snprintf(out + n, size - n,
+			 " %c%c   - send the escape character by typing it twice\r\n"
+			 "(Note that escapes are only recognized immediately after newline.)\r\n",
+			 e->ch, e->ch);
 }

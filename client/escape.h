@@ -7,9 +7,16 @@
 
 enum escape_action {
 	ESCAPE_NONE,
-	ESCAPE_DISCONNECT, /* ~.  */
-	ESCAPE_SUSPEND,	   /* ~^Z */
-	ESCAPE_HELP,	   /* ~?  */
+	ESCAPE_DISCONNECT,  /* ~.  */
+	ESCAPE_SUSPEND,	    /* ~^Z */
+	ESCAPE_HELP,	    /* ~?  */
+	ESCAPE_LIST,	    /* ~#  */
+	ESCAPE_BACKGROUND,  /* ~&  */
+	ESCAPE_BREAK,	    /* ~B  */
+	ESCAPE_COMMANDLINE, /* ~C  */
+	ESCAPE_REKEY,	    /* ~R  */
+	ESCAPE_QUIETER,	    /* ~V  */
+	ESCAPE_LOUDER,	    /* ~v  */
 };
 
 struct escape {
@@ -25,7 +32,7 @@ void escape_init(struct escape *e, int ch);
 enum escape_action escape_filter(struct escape *e, const uint8_t *in, size_t len, size_t *used,
 				 uint8_t *out, size_t *outlen);
 
-/* The text for ESCAPE_HELP, lines ended by CR LF. */
-void escape_help(const struct escape *e, char *out, size_t size);
+/* The text for ESCAPE_HELP, ssh's own, lines ended by CR LF. commandline: ~C is allowed. */
+void escape_help(const struct escape *e, bool commandline, char *out, size_t size);
 
 #endif

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 #include "client/connect.h"
+#include "client/control.h"
 #include "client/fallback.h"
+#include "client/join.h"
 #include "client/live.h"
 #include "client/options.h"
 #include "client/request.h"
@@ -16,6 +18,11 @@
 
 #define TRIES 3
 
+/* What a ControlPath of the command line has brought. */
+struct sharing {
+	struct control control; /* of -M; fd -1 when there is none */
+	int joined;		/* to another hawser's, -1 none */
+};
 #define NO_LOG_FILE 1 /* what ssh ends with when it cannot open -E's file */
 
 /* Words go where -E says. Fails as ssh does. */
@@ -40,7 +47,7 @@ static void serve(struct live *l, int sock)
 	size_t len;
 
 	l->sock = sock;
-	l->want_started = l->st->pumped || l->st->tty;
+	l->want_started = l->st->pumped || l->st->tty || l->opt->background || l->opt->master;
 	bytebuf_init(&rest, 4 * PROTO_FRAME_MAX);
 	uint8_t *frame = request_encode(l->opt, l->st, l->want_started, &len, &why);
 	if (frame == NULL) {
@@ -71,7 +78,7 @@ static void serve(struct live *l, int sock)
 }
 
 /* One daemon, one try. *status is for LIVE_EXIT; argv for ssh in our place. */
-static enum live_end try_request(struct options *o, char **argv, int *status)
+static enum live_end try_request(struct options *o, char **argv, struct sharing *sh, int *status)
 {
 	struct streams st;
 	char why[512];
@@ -79,17 +86,24 @@ static enum live_end try_request(struct options *o, char **argv, int *status)
 
 	/* First of all, or the socket could become a closed stdout. */
 	if (streams_open(&st, o->stdin_null) < 0) {
-		*status = fallback_or_fail(argv, strerror(errno));
+		int error = errno;
+		control_close(&sh->control);
+		*status = fallback_or_fail(argv, strerror(error));
 		return LIVE_EXIT;
 	}
 	int r = connect_daemon(true, &sock, why, sizeof(why));
 	if (r < 0) {
 		streams_close(&st);
+		control_close(&sh->control);
 		say("%s%s", why, fallback_allowed() ? "; using ssh" : "");
 		*status = fallback_allowed() ? fallback_exec(argv, NULL) : HW_EXIT_FAILURE;
 		return LIVE_EXIT;
 	}
-	struct live l = {.opt = o, .st = &st, .signals = {.fd = -1}};
+	struct live l = {.opt = o,
+			 .st = &st,
+			 .signals = {.fd = -1},
+			 .control = sh->control.fd >= 0 ? &sh->control : NULL,
+			 .joined = sh->joined};
 	serve(&l, sock);
 	*status = l.status;
 	char *fallback = l.end == LIVE_FALLBACK ? l.fallback : NULL;
@@ -97,6 +111,8 @@ static enum live_end try_request(struct options *o, char **argv, int *status)
 	live_finish(&l);
 	streams_close(&st);
 	close(sock);
+	if (l.end != LIVE_RETRY)
+		control_close(&sh->control);
 	if (l.end == LIVE_SIGNAL)
 		signals_die(l.signo);
 	if (l.end == LIVE_FALLBACK) {
@@ -107,14 +123,55 @@ static enum live_end try_request(struct options *o, char **argv, int *status)
 	return l.end;
 }
 
+/* Looks at the ControlPath of the command line. False: the call is over, *status is its end. */
+static bool share(struct options *o, char **argv, struct sharing *sh, int *status)
+{
+	char why[512];
+
+	*sh = (struct sharing){.control = {.fd = -1, .listener = -1}, .joined = -1};
+	if (o->control == NULL || !options_path_is_plain(o->control))
+		return true;
+	*status = HW_EXIT_FAILURE;
+	if (o->master) {
+		if (control_open(&sh->control, o->control, why, sizeof(why)))
+			return true;
+		say_line(why);
+		return false;
+	}
+	switch (join_master(o->control, o->operation == NULL, &sh->joined)) {
+	case JOIN_NOBODY:
+		return true;
+	case JOIN_FOREIGN:
+		*status = fallback_or_fail(argv, "the ControlPath is that of a running ssh");
+		return false;
+	case JOIN_OURS:
+		break;
+	}
+	if (o->operation == NULL)
+		return true;
+	/* What concerns the connection is hawserd's to do. */
+	bool master_does =
+		strcmp(o->operation, "forward") != 0 && strcmp(o->operation, "cancel") != 0;
+	if (master_does)
+		*status = join_operate(sh->joined, o->operation);
+	else
+		close(sh->joined);
+	sh->joined = -1;
+	return !master_does;
+}
+
 static int request(struct options *o, char **argv)
 {
 	int status = HW_EXIT_FAILURE;
+	struct sharing sh;
 
+	if (!share(o, argv, &sh, &status))
+		return status;
 	/* A daemon may leave, idle or stopped, just as we come; its successor is asked. */
 	for (int i = 0; i < TRIES; i++)
-		if (try_request(o, argv, &status) != LIVE_RETRY)
+		if (try_request(o, argv, &sh, &status) != LIVE_RETRY)
 			return status;
+	control_close(&sh.control);
 	return fallback_or_fail(argv, "hawserd leaves before it reads the request");
 }
 
@@ -126,6 +183,8 @@ int main(int argc, char **argv)
 		return fallback_exec(argv, "HAWSER_DISABLE is set");
 	options_scan(&o, argc, argv);
 	say_set_level(o.level);
+	if (o.syslog)
+		say_set_syslog();
 	int status;
 	if (o.handover[0] != '\0')
 		status = fallback_or_fail(argv, o.handover);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "client/clock.h"
 #include "client/connect.h"
@@ -14,7 +15,7 @@
 #include "protocol/alloc.h"
 #include "protocol/encode.h"
 
-enum { POLL_SOCK, POLL_SIGNALS, POLL_RELAY };
+enum { POLL_SOCK, POLL_SIGNALS, POLL_CONTROL, POLL_JOINED, POLL_RELAY };
 
 void live_done(struct live *l, int status)
 {
@@ -153,9 +154,10 @@ void live_raw(struct live *l)
 	tty_raw(STDIN_FILENO);
 }
 
-/* ^Z and the like. SIGCONT, which is queued for us then, does the rest. */
-static void suspend(void)
+/* SIGCONT, which is queued for us then, does the rest. */
+void live_suspend(struct live *l)
 {
+	(void)l;
 	tty_restore();
 	signals_stop_self();
 }
@@ -171,8 +173,13 @@ static void continued(struct live *l)
 	live_tell_size(l);
 }
 
-/* INT, TERM, HUP, QUIT: the remote command hears of it, and we end as ssh does. */
-static void end_by_signal(struct live *l, int signo)
+void live_cancel(struct live *l)
+{
+	send_empty(l, PROTO_CANCEL);
+	live_done(l, HW_EXIT_FAILURE);
+}
+
+void live_end_by_signal(struct live *l, int signo)
 {
 	if (l->want_started && !l->started && !l->got_exit) {
 		send_empty(l, PROTO_CANCEL);
@@ -201,38 +208,12 @@ static void handle_signals(struct live *l)
 		if (signo == SIGWINCH) {
 			live_tell_size(l);
 		} else if (signo == SIGTSTP) {
-			suspend();
+			live_suspend(l);
 		} else if (signo == SIGCONT) {
 			continued(l);
 		} else {
-			end_by_signal(l, signo);
+			live_end_by_signal(l, signo);
 		}
-	}
-}
-
-static void handle_escape(struct live *l)
-{
-	enum escape_action action = l->relay.action;
-	char text[512], host[256];
-
-	l->relay.action = ESCAPE_NONE;
-	switch (action) {
-	case ESCAPE_DISCONNECT:
-		options_host_name(l->opt, host, sizeof(host));
-		tty_restore();
-		if (say_level() > SAY_QUIET)
-			dprintf(STDERR_FILENO, "Connection to %s closed.\r\n", host);
-		live_done(l, HW_EXIT_FAILURE);
-		break;
-	case ESCAPE_SUSPEND:
-		suspend();
-		break;
-	case ESCAPE_HELP:
-		escape_help(&l->relay.escape, text, sizeof(text));
-		dprintf(STDERR_FILENO, "%s", text);
-		break;
-	case ESCAPE_NONE:
-		break;
 	}
 }
 
@@ -279,6 +260,43 @@ static void handle_silence(struct live *l)
 	live_done(l, HW_EXIT_FAILURE);
 }
 
+/* What came on the control socket: of ours, or of the one that we have joined. */
+static void handle_control(struct live *l, bool ours, bool joined)
+{
+	char byte;
+
+	if (l->end != LIVE_GOING || l->got_exit)
+		return;
+	if (ours) {
+		control_step(l->control);
+		/* Without a session of its own the master is there for the others only. */
+		if (l->control->terminate ||
+		    (l->control->stopped && l->control->sessions == 0 && l->opt->no_session))
+			live_cancel(l);
+	} else if (joined && recv(l->joined, &byte, 1, MSG_DONTWAIT) == 0) {
+		/* Sessions end with their master. */
+		say_verbose(1, "the master at %s has ended", l->opt->control);
+		live_cancel(l);
+	}
+}
+
+/* A master stays until its last session has ended, as ssh does. */
+static void linger(struct live *l)
+{
+	struct pollfd p[2] = {{.fd = l->control->fd, .events = POLLIN},
+			      {.fd = l->signals.fd, .events = POLLIN}};
+
+	while (l->control->sessions > 0 && !l->control->terminate) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return;
+		if (p[1].revents != 0 && signals_name(signals_next(&l->signals)) != NULL) {
+			l->status = HW_EXIT_FAILURE;
+			return;
+		}
+		control_step(l->control);
+	}
+}
+
 /* One round: wait, then handle what came. */
 static void turn(struct live *l)
 {
@@ -288,6 +306,9 @@ static void turn(struct live *l)
 		.fd = l->got_exit ? -1 : l->sock,
 		.events = (short)(POLLIN | (bytebuf_len(&l->out) > 0 ? POLLOUT : 0))};
 	p[POLL_SIGNALS] = (struct pollfd){.fd = l->signals.fd, .events = POLLIN};
+	p[POLL_CONTROL] =
+		(struct pollfd){.fd = l->control != NULL ? l->control->fd : -1, .events = POLLIN};
+	p[POLL_JOINED] = (struct pollfd){.fd = l->joined, .events = POLLIN};
 	size_t n = POLL_RELAY;
 	if (l->st->pumped)
 		n += relay_poll(&l->relay, p + POLL_RELAY);
@@ -307,6 +328,7 @@ static void turn(struct live *l)
 		live_read(l);
 	else
 		handle_silence(l); /* only after all that was said has been heard */
+	handle_control(l, p[POLL_CONTROL].revents != 0, p[POLL_JOINED].revents != 0);
 	if (l->end != LIVE_GOING || !l->st->pumped)
 		return;
 	relay_move(&l->relay, p + POLL_RELAY);
@@ -315,7 +337,7 @@ static void turn(struct live *l)
 		if (!tty_stop_job(SIGTTIN))
 			relay_stop_input(&l->relay);
 	}
-	handle_escape(l);
+	live_escapes(l);
 	if (l->got_exit && !relay_draining(&l->relay))
 		live_done(l, l->status);
 	else if (l->got_exit && ready > 0)
@@ -347,8 +369,26 @@ static void say_end(struct live *l)
 	} else if (e->signal != NULL && !expected_signal(l, e->signal)) {
 		say("the remote command on %s was ended by signal %s", host, e->signal);
 	}
-	if (l->tty && say_level() > SAY_QUIET)
-		dprintf(STDERR_FILENO, "Connection to %s closed.\r\n", host);
+	if (l->tty)
+		live_say_closed(l);
+}
+
+void live_set_level(struct live *l, enum proto_level level)
+{
+	l->level = level;
+	say_set_level(level == PROTO_LEVEL_QUIET    ? SAY_QUIET
+		      : level > PROTO_LEVEL_VERBOSE ? (int)(level - PROTO_LEVEL_VERBOSE)
+						    : 0);
+}
+
+void live_say_closed(const struct live *l)
+{
+	char host[256];
+
+	options_host_name(l->opt, host, sizeof(host));
+	if (l->level >= PROTO_LEVEL_INFO)
+		dprintf(STDERR_FILENO, "Connection to %s closed.\r\n",
+			l->host != NULL ? l->host : host);
 }
 
 void live_run(struct live *l, struct bytebuf *rest)
@@ -357,10 +397,17 @@ void live_run(struct live *l, struct bytebuf *rest)
 	frame_reader_init(&l->in);
 	if (l->st->pumped)
 		relay_init(&l->relay, l->st);
+	l->level = l->opt->level < 0	? PROTO_LEVEL_QUIET
+		   : l->opt->level == 0 ? PROTO_LEVEL_INFO
+					: PROTO_LEVEL_VERBOSE + (enum proto_level)l->opt->level;
+	if (l->level > PROTO_LEVEL_DEBUG3)
+		l->level = PROTO_LEVEL_DEBUG3;
 	l->heard_ms = clock_ms();
 	while (l->end == LIVE_GOING)
 		turn(l);
 	tty_restore();
+	if (l->got_exit && l->control != NULL && l->exit.error == NULL && l->stop_signo == 0)
+		linger(l);
 	/* Words come behind the output that was still in our pipes. */
 	if (l->got_exit)
 		say_end(l);
@@ -375,6 +422,7 @@ void live_finish(struct live *l)
 	bytebuf_finish(&l->out);
 	proto_exit_free(&l->exit);
 	free(l->fallback);
-	l->fallback = NULL;
+	free(l->host);
+	l->fallback = l->host = NULL;
 	signals_close(&l->signals);
 }

@@ -2,7 +2,9 @@
 #ifndef HAWSER_CLIENT_LIVE_H
 #define HAWSER_CLIENT_LIVE_H
 
+#include "client/control.h"
 #include "client/options.h"
+#include "client/prompt.h"
 #include "client/relay.h"
 #include "client/signals.h"
 #include "client/streams.h"
@@ -32,6 +34,8 @@ struct live {
 	const struct options *opt;
 	struct streams *st;
 	int sock;
+	struct control *control; /* of -M; NULL = none */
+	int joined;		 /* a connection to somebody else's control socket, -1 none */
 	struct frame_reader in;
 	struct bytebuf out; /* for the daemon, as soon as it reads */
 	struct relay relay;
@@ -40,6 +44,9 @@ struct live {
 	int status, signo;
 	struct proto_exit exit; /* once got_exit: the daemon's, or our own words in its place */
 	char *fallback;
+	char *host;			 /* HostName, once STARTED has told it */
+	enum proto_level level;		 /* LogLevel; ~v and ~V change it */
+	bool commandline, local_command; /* ~C is allowed, and ! in it */
 	bool want_started, started, tty, got_exit, asking, heard;
 	bool raw;	    /* the terminal shall be raw while we are in front */
 	bool said_more;	    /* more than the request was sent */
@@ -72,5 +79,20 @@ bool live_message(struct live *l, const uint8_t *payload, size_t len);
 void live_raw(struct live *l);
 /* The terminal has another size, or we are in front again. */
 void live_tell_size(struct live *l);
+/* ^Z and the like: stops us, with the terminal as it was. */
+void live_suspend(struct live *l);
+/* INT, TERM, HUP, QUIT: the remote command hears of it, and we end as ssh does. */
+void live_end_by_signal(struct live *l, int signo);
+/* The request is taken back, and we end with failure. */
+void live_cancel(struct live *l);
+/* For questions: what goes on meanwhile. */
+struct prompt_watch live_watch(struct live *l);
+/* Sets LogLevel for our own words. */
+void live_set_level(struct live *l, enum proto_level level);
+/* "Connection to HOST closed.", where LogLevel shows it. */
+void live_say_closed(const struct live *l);
+
+/* live_escape.c: does what was asked for by escapes. */
+void live_escapes(struct live *l);
 
 #endif

@@ -1,11 +1,14 @@
 /* What the daemon says, and what follows from it. */
 #include "client/live.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "client/background.h"
 #include "client/clock.h"
+#include "client/local_command.h"
 #include "client/modes.h"
 #include "client/prompt.h"
 #include "client/request.h"
@@ -14,17 +17,56 @@
 #include "protocol/alloc.h"
 #include "protocol/encode.h"
 
+/* -f. False: that was not possible. */
+static bool go_background(struct live *l)
+{
+	/* Our own words are lost from now on, as ssh's are, unless somebody wants to see all. */
+	bool keep = say_level() > 0 && !say_is_elsewhere();
+
+	if (background_detach(l->st, keep) < 0) {
+		say("cannot go to the background: %s", strerror(errno));
+		live_cancel(l);
+		return false;
+	}
+	if (l->st->pumped)
+		relay_renumber(&l->relay);
+	return true;
+}
+
+/* -M: the path is there as soon as its users can be served. */
+static void publish(struct live *l)
+{
+	char text[256];
+
+	if (l->control == NULL || l->control->fd < 0)
+		return;
+	snprintf(text, sizeof(text), "ControlSocket %s already exists, disabling multiplexing",
+		 l->control->path);
+	if (!control_publish(l->control))
+		say_line(text);
+}
+
 static bool on_started(struct live *l, const struct proto_message *m)
 {
 	struct proto_started s;
 
 	if (proto_decode_started(m, &s) < 0)
 		return false;
-	if (l->started)
+	if (l->started) {
+		proto_started_free(&s);
 		return true;
+	}
 	l->started = true;
-	l->tty = s.tty;
-	if (s.tty && l->st->s[STDIN_FILENO].tty && !l->opt->stdin_null) {
+	l->tty = s.tty && !s.background;
+	l->host = s.host;
+	l->commandline = s.commandline;
+	l->local_command = s.local_command;
+	if (s.has_level)
+		live_set_level(l, s.level < PROTO_LEVEL_DEBUG3 ? s.level : PROTO_LEVEL_DEBUG3);
+	publish(l);
+	if (s.background && !go_background(l))
+		return true;
+	if (l->tty && l->st->s[STDIN_FILENO].tty && !l->opt->stdin_null) {
 		struct termios t;
 
 		l->relay.translate = !s.modes && tcgetattr(STDIN_FILENO, &t) == 0 &&
@@ -37,7 +79,7 @@ static bool on_started(struct live *l, const struct proto_message *m)
 		return true;
 	l->relay.flowing = true;
 	if (s.read_stdin)
-		relay_start(&l->relay, s.tty ? (int)s.escape : -1);
+		relay_start(&l->relay, l->tty ? (int)s.escape : -1);
 	else
 		relay_stop_input(&l->relay);
 	return true;
@@ -49,10 +91,9 @@ static bool on_exit_message(struct live *l, const struct proto_message *m)
 		return false;
 	l->got_exit = true;
 	l->status = HW_EXIT_FAILURE;
-	/* A status is one byte to those who wait for us (wait(2)), as it was on the remote. Who was
-	 * told to end by a signal has failed, whatever the remote made of it. */
-	/* A signal that was meant for a command ends us as a failure; where none ran (-N) the
-	 * daemon says what it comes to. */
+	/* A status is one byte to those who wait for us (wait(2)), as it was on the remote. A
+	 * signal that was meant for a command ends us as a failure, whatever the remote made of it;
+	 * where none ran (-N) the daemon says what it comes to. */
 	if (l->exit.has_status && (l->stop_signo == 0 || !l->exit.ran))
 		l->status = (int)(l->exit.status & 0xff);
 	live_drain(l);
@@ -68,10 +109,26 @@ static bool on_daemon_speaks(void *ctx)
 	return l->end == LIVE_GOING && !l->got_exit;
 }
 
+struct prompt_watch live_watch(struct live *l)
+{
+	return (struct prompt_watch){
+		.fd = l->sock, .readable = on_daemon_speaks, .ctx = l, .signals = &l->signals};
+}
+
+/* LocalCommand. How it ended is nobody's business, as with ssh. */
+static int run_command(const struct proto_prompt *m, const struct prompt_watch *watch,
+		       struct proto_answer *out)
+{
+	out->prompt = m->prompt;
+	out->answers = xcalloc(1, sizeof(*out->answers));
+	if (m->intro == NULL || m->intro[0] == '\0')
+		return 0;
+	return local_command_run(m->intro, watch);
+}
+
 static bool on_prompt(struct live *l, const struct proto_message *m)
 {
-	struct prompt_watch watch = {
-		.fd = l->sock, .readable = on_daemon_speaks, .ctx = l, .signals = &l->signals};
+	struct prompt_watch watch = live_watch(l);
 	struct proto_prompt prompt;
 	struct proto_answer answer = {0};
 	int signo = 0;
@@ -85,7 +142,10 @@ static bool on_prompt(struct live *l, const struct proto_message *m)
 		answer.reason = xstrdup("another question is being asked");
 	} else {
 		l->asking = true;
-		signo = prompt_ask(&prompt, &watch, &answer);
+		if (prompt.kind == PROTO_PROMPT_COMMAND)
+			signo = run_command(&prompt, &watch, &answer);
+		else
+			signo = prompt_ask(&prompt, &watch, &answer);
 		l->asking = false;
 	}
 	if (l->end == LIVE_GOING && !l->got_exit) {
@@ -112,7 +172,9 @@ static bool on_notice(const struct proto_message *m)
 
 	if (proto_decode_notice(m, &n) < 0)
 		return false;
-	if (n.raw)
+	if (n.banner)
+		say_stderr(n.text, strlen(n.text));
+	else if (n.raw)
 		say_raw(n.text, strlen(n.text));
 	else
 		say_line(n.text);
@@ -143,6 +205,13 @@ static bool on_error(struct live *l, const struct proto_message *m)
 
 	if (proto_decode_error(m, &e) < 0)
 		return false;
+	if (l->started && m->request == REQUEST_NUMBER) {
+		/* An older daemon, asked for by an escape what it does not know: no harm is done.
+		 */
+		say("%s", e.text);
+		proto_error_free(&e);
+		return true;
+	}
 	live_fail(l, xasprintf("hawserd refused the request: %s", e.text),
 		  xstrdup("if it is older than hawser, restart it: `hawserctl stop`, then try "
 			  "again"));

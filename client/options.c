@@ -12,9 +12,14 @@ enum treatment {
 	TO_SSH_G,	/* means what ssh -G says it means */
 	HAND_OVER,	/* cannot be done here: become ssh */
 	HAND_OVER_STOP, /* the same, and whether it takes a value depends on ssh's version */
-	SOCKET_PATH,	/* -S: "none" is harmless, a path is not ours */
+	SOCKET_PATH,	/* -S */
 	LOG_FILE,
+	OPERATION, /* -O */
+	SYSLOG,
 	STDIN_NULL,
+	BACKGROUND,
+	MASTER,
+	NO_SESSION,
 	QUIET,
 	VERBOSE,
 	CONFIG_LINE, /* -o */
@@ -29,16 +34,16 @@ static const struct option_rule {
 	{'1', false, HAND_OVER}, /* ssh refuses it, in its own words */
 	{'2', false, TO_SSH_G},	      {'4', false, TO_SSH_G},	{'6', false, TO_SSH_G},
 	{'a', false, TO_SSH_G},	      {'b', true, TO_SSH_G},	{'c', true, TO_SSH_G},
-	{'e', true, TO_SSH_G},	      {'f', false, HAND_OVER},	{'g', false, TO_SSH_G},
+	{'e', true, TO_SSH_G},	      {'f', false, BACKGROUND}, {'g', false, TO_SSH_G},
 	{'i', true, TO_SSH_G},	      {'k', false, TO_SSH_G},	{'l', true, TO_SSH_G},
 	{'m', true, TO_SSH_G},	      {'n', false, STDIN_NULL}, {'o', true, CONFIG_LINE},
 	{'p', true, TO_SSH_G},	      {'q', false, QUIET},	{'s', false, TO_SSH_G},
 	{'t', false, TO_SSH_G},	      {'v', false, VERBOSE},	{'x', false, TO_SSH_G},
-	{'y', false, HAND_OVER},      {'A', false, TO_SSH_G},	{'B', true, TO_SSH_G},
+	{'y', false, SYSLOG},	      {'A', false, TO_SSH_G},	{'B', true, TO_SSH_G},
 	{'C', false, TO_SSH_G},	      {'D', true, TO_SSH_G},	{'E', true, LOG_FILE},
 	{'F', true, TO_SSH_G},	      {'G', false, HAND_OVER},	{'I', true, HAND_OVER},
 	{'J', true, TO_SSH_G},	      {'K', false, HAND_OVER},	{'L', true, TO_SSH_G},
-	{'M', false, HAND_OVER},      {'N', false, TO_SSH_G},	{'O', true, HAND_OVER},
+	{'M', false, MASTER},	      {'N', false, NO_SESSION}, {'O', true, OPERATION},
 	{'P', false, HAND_OVER_STOP}, /* without a value before OpenSSH 9.4, with one since */
 	{'Q', true, HAND_OVER},	      {'R', true, TO_SSH_G},	{'S', true, SOCKET_PATH},
 	{'T', false, TO_SSH_G},	      {'V', false, HAND_OVER},	{'w', true, HAND_OVER},
@@ -53,33 +58,88 @@ static const struct option_rule *find_rule(char letter)
 	return NULL;
 }
 
-/* -o LogLevel=...: of several, ssh takes the first. Other keywords are the daemon's to judge. */
-static void note_config_line(struct options *o, const char *line)
+/* The value of `key` in an -o line, with its length; NULL when the line is about something else. */
+static const char *line_value(const char *line, const char *key, size_t *len)
 {
-	static const char key[] = "loglevel";
+	line += strspn(line, " \t");
+	if (strncasecmp(line, key, strlen(key)) != 0)
+		return NULL;
+	line += strlen(key);
+	size_t gap = strspn(line, " \t=\"");
+	if (gap == 0)
+		return NULL;
+	line += gap;
+	bool quoted = line[-1] == '"';
+	*len = strcspn(line, quoted ? "\"" : " \t");
+	return line;
+}
+
+static bool same_word(const char *value, size_t len, const char *word)
+{
+	return strlen(word) == len && strncasecmp(value, word, len) == 0;
+}
+
+static void note_level(struct options *o, const char *value, size_t len)
+{
 	static const char *const levels[] = {"DEBUG", "DEBUG1", "DEBUG2", "DEBUG3"};
 
-	line += strspn(line, " \t");
-	if (strncasecmp(line, key, sizeof(key) - 1) != 0)
+	if (o->loglevel_set)
 		return;
-	line += sizeof(key) - 1;
-	size_t gap = strspn(line, " \t=\"");
-	if (gap == 0 || o->loglevel_set)
-		return;
-	line += gap;
-	size_t len = strcspn(line, " \t\"");
 	o->loglevel_set = true;
-	if ((len == 5 && strncasecmp(line, "QUIET", len) == 0))
+	if (same_word(value, len, "QUIET"))
 		o->level = -1;
 	for (size_t i = 0; i < HW_ARRAY_LEN(levels); i++)
-		if (strlen(levels[i]) == len && strncasecmp(line, levels[i], len) == 0)
+		if (same_word(value, len, levels[i]))
 			o->level = i == 0 ? 1 : (int)i;
+}
+
+/* ssh takes the first of several -o, but the last -S, which wins over them. */
+static void note_control(struct options *o, const char *value, size_t len, bool always)
+{
+	if (o->control_set && !always)
+		return;
+	o->control_set = true;
+	free(o->control);
+	o->control = len == 0 || same_word(value, len, "none") ? NULL : xstrndup(value, len);
+}
+
+/* What the client itself must know; other keywords are the daemon's to judge. */
+static void note_config_line(struct options *o, const char *line)
+{
+	const char *value;
+	size_t len;
+
+	if ((value = line_value(line, "loglevel", &len)) != NULL)
+		note_level(o, value, len);
+	else if ((value = line_value(line, "controlpath", &len)) != NULL)
+		note_control(o, value, len, false);
+	else if ((value = line_value(line, "sessiontype", &len)) != NULL)
+		o->no_session |= same_word(value, len, "none");
 }
 
 static void hand_over(struct options *o, char letter)
 {
 	if (o->handover[0] == '\0')
 		snprintf(o->handover, sizeof(o->handover), "option -%c", letter);
+}
+
+/* A second -O, or a word that is none: ssh says so. */
+static void take_operation(struct options *o, char *value)
+{
+	static const char *const known[] = {"check", "exit", "stop", "forward", "cancel"};
+
+	if (o->operation != NULL)
+		o->usage = true;
+	o->operation = value;
+	if (strcmp(value, "proxy") == 0) {
+		/* OpenSSH's own messages on stdin and stdout: only its master can do that. */
+		snprintf(o->handover, sizeof(o->handover), "option -O proxy");
+		return;
+	}
+	for (size_t i = 0; i < HW_ARRAY_LEN(known); i++)
+		if (strcmp(value, known[i]) == 0)
+			return;
+	o->usage = true;
 }
 
 /* false: no use in reading on. */
@@ -95,14 +155,31 @@ static bool apply(struct options *o, const struct option_rule *rule, char *value
 		hand_over(o, rule->letter);
 		return false;
 	case SOCKET_PATH:
-		if (strcasecmp(value, "none") != 0)
-			hand_over(o, rule->letter);
+		note_control(o, value, strlen(value), true);
 		break;
 	case LOG_FILE:
 		o->log_file = value;
 		break;
+	case OPERATION:
+		take_operation(o, value);
+		break;
+	case SYSLOG:
+		o->syslog = true;
+		break;
+	case BACKGROUND:
+		o->background = true;
+		o->stdin_null = true;
+		break;
 	case STDIN_NULL:
 		o->stdin_null = true;
+		break;
+	case MASTER:
+		if (o->master)
+			hand_over(o, rule->letter); /* -MM: each session is to be confirmed */
+		o->master = true;
+		break;
+	case NO_SESSION:
+		o->no_session = true;
 		break;
 	case QUIET:
 		o->level = -1;
@@ -127,17 +204,40 @@ static void add_arg(struct options *o, char *word)
 	o->args[o->nargs++] = word;
 }
 
-/* The word without its -E ("-qE" becomes "-q"): whoever else opened that file would write to it. */
-static void add_without_log_file(struct options *o, const char *word, size_t letters)
+/* -E: whoever else opened that file would write to it. -O and -y: ssh -G would not take them. */
+static bool is_ours(const struct option_rule *rule)
 {
-	if (letters <= 1)
+	return rule->treatment == LOG_FILE || rule->treatment == OPERATION ||
+	       rule->treatment == SYSLOG;
+}
+
+/* A word of which some letters are ours ("-qE", "-yT"): the others, up to letter `end`. */
+static void add_others(struct options *o, const char *word, size_t end)
+{
+	char *copy = xstrndup(word, end);
+	size_t n = 1;
+
+	for (size_t i = 1; i < end; i++) {
+		const struct option_rule *rule = find_rule(word[i]);
+		if (rule == NULL || !is_ours(rule))
+			copy[n++] = word[i];
+		/* Behind a letter that takes one stands its value. */
+		if (rule != NULL && rule->has_value)
+			n = (size_t)((char *)mempcpy(copy + n, word + i + 1, end - i - 1) - copy);
+		if (rule != NULL && rule->has_value)
+			break;
+	}
+	copy[n] = '\0';
+	if (n == 1) {
+		free(copy);
 		return;
+	}
 	if (o->nowned == HW_ARRAY_LEN(o->owned)) {
 		/* Nobody types nine such words; ssh copes with them all. */
 		hand_over(o, 'E');
+		free(copy);
 		return;
 	}
-	char *copy = xstrndup(word, letters);
 	o->owned[o->nowned++] = copy;
 	add_arg(o, copy);
 }
@@ -147,6 +247,7 @@ static void add_without_log_file(struct options *o, const char *word, size_t let
 static int scan_word(struct options *o, char **argv)
 {
 	char *word = argv[0];
+	bool ours = false;
 
 	for (size_t i = 1; word[i] != '\0'; i++) {
 		const struct option_rule *rule = find_rule(word[i]);
@@ -154,6 +255,7 @@ static int scan_word(struct options *o, char **argv)
 			o->usage = true;
 			return 0;
 		}
+		ours |= is_ours(rule);
 		if (!rule->has_value) {
 			if (!apply(o, rule, NULL))
 				return 0;
@@ -166,16 +268,18 @@ static int scan_word(struct options *o, char **argv)
 			return 0;
 		}
 		apply(o, rule, value);
-		if (rule->treatment == LOG_FILE) {
-			add_without_log_file(o, word, i);
-		} else {
+		if (!ours)
 			add_arg(o, word);
-			if (apart)
-				add_arg(o, value);
-		}
+		else
+			add_others(o, word, is_ours(rule) ? i : i + strlen(word + i));
+		if (apart && !is_ours(rule))
+			add_arg(o, value);
 		return apart ? 2 : 1;
 	}
-	add_arg(o, word);
+	if (ours)
+		add_others(o, word, strlen(word));
+	else
+		add_arg(o, word);
 	return 1;
 }
 
@@ -238,6 +342,25 @@ static void join_command(struct options *o, int argc, char **argv, int i)
 	o->command_len = (size_t)(p - o->command);
 }
 
+/* What follows from several options together. */
+static void settle(struct options *o)
+{
+	/* "Can't specify both", in ssh's words. */
+	o->usage |= o->syslog && o->log_file != NULL;
+	if (o->operation != NULL) {
+		o->stdin_null = true;
+		o->master = o->background = false;
+	}
+	/* ssh would expand the path, and only the daemon knows one in a configuration file. */
+	if (o->master && (o->control == NULL || !options_path_is_plain(o->control)))
+		hand_over(o, 'M');
+}
+
+bool options_path_is_plain(const char *path)
+{
+	return path[0] != '~' && strpbrk(path, "%$") == NULL;
+}
+
 void options_scan(struct options *o, int argc, char **argv)
 {
 	bool ended = false;
@@ -269,6 +392,7 @@ void options_scan(struct options *o, int argc, char **argv)
 		goto out;
 	join_command(o, argc, argv, i);
 out:
+	settle(o);
 	o->args[o->nargs] = NULL;
 }
 
@@ -278,6 +402,7 @@ void options_free(struct options *o)
 		free(o->owned[i]);
 	free(o->args);
 	free(o->command);
+	free(o->control);
 	memset(o, 0, sizeof(*o));
 }
 

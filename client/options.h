@@ -7,9 +7,9 @@
 #include "protocol/base.h"
 
 struct options {
-	char **args; /* options in order, as typed, but without -E, and with the host's user name
-			where options follow it; NULL-terminated; strings borrowed from argv (or in
-			owned) */
+	char **args; /* options in order, as typed, but without -E, -O and -y, and with the host's
+			user name where options follow it; NULL-terminated; strings borrowed from
+			argv (or in owned) */
 	size_t nargs;
 	char *host;    /* as typed, borrowed from argv */
 	char *command; /* joined with single spaces; NULL = none (an empty one is none, as in ssh)
@@ -17,12 +17,19 @@ struct options {
 	size_t command_len;
 	char *stdio;	   /* -W, borrowed from argv; NULL = none */
 	char *log_file;	   /* -E, borrowed from argv; NULL = stderr */
-	bool stdin_null;   /* -n */
+	char *operation;   /* -O, borrowed from argv; NULL = none */
+	char *control;	   /* ControlPath as typed (-S, -o), never "none"; NULL = none */
+	bool syslog;	   /* -y */
+	bool stdin_null;   /* -n, or -f which implies it */
+	bool background;   /* -f */
+	bool master;	   /* -M */
+	bool no_session;   /* -N, or SessionType none */
 	int level;	   /* -1 with -q or LogLevel QUIET, else the number of -v */
 	bool usage;	   /* makes no sense: ssh shall say so in its own words */
 	bool loglevel_set; /* private: -q, -v or -o LogLevel was seen */
+	bool control_set;  /* private: likewise for ControlPath */
 	char handover[40]; /* what hawser cannot do, as a phrase ("option -L"); empty = nothing */
-	char *owned[8];	   /* private: words without their -E, a user name */
+	char *owned[8];	   /* private: words without what is ours, a user name */
 	size_t nowned;
 };
 
@@ -30,6 +37,9 @@ struct options {
 void options_scan(struct options *o, int argc, char **argv);
 void options_free(struct options *o);
 
+/* A path of the command line can be used as it is: no tokens, variables or tilde in it, which ssh
+ * would expand. */
+bool options_path_is_plain(const char *path);
 /* The name to tell the user: host as typed without user, scheme and port of a URI. out is cut. */
 void options_host_name(const struct options *o, char *out, size_t size);
 

@@ -267,3 +267,19 @@ int prompt_ask(const struct proto_prompt *m, const struct prompt_watch *watch,
 	}
 	return signo;
 }
+
+bool prompt_line(const char *text, const struct prompt_watch *watch, char *answer, size_t size,
+		 int *signo)
+{
+	char line[ANSWER_MAX] = "";
+	int fd = open_tty();
+
+	*signo = 0;
+	if (fd < 0)
+		return false;
+	struct terminal t = {.fd = fd, .watch = watch};
+	bool asked = ask_field(&t, text, true, line) == ASKED;
+	close(fd);
+	*signo = t.signo;
+	return asked && (size_t)snprintf(answer, size, "%s", line) < size;
+}

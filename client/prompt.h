@@ -22,4 +22,9 @@ bool prompt_can_ask(bool have_tty);
 int prompt_ask(const struct proto_prompt *m, const struct prompt_watch *watch,
 	       struct proto_answer *out);
 
+/* A line typed at the terminal, for the escape ~C: true, and answer has it. *signo: what ended it
+ * instead, or 0. */
+bool prompt_line(const char *text, const struct prompt_watch *watch, char *answer, size_t size,
+		 int *signo);
+
 #endif

@@ -44,7 +44,11 @@ static void pump_close(struct relay *r, int i)
 
 	if (s->pump_remote >= 0)
 		close(s->pump_remote);
-	s->pump_remote = -1;
+	/* A terminal that we have opened again is let go too: in the background we would hold it.
+	 */
+	if (s->pump_local > STDERR_FILENO)
+		close(s->pump_local);
+	s->pump_local = s->pump_remote = -1;
 	p->src = p->dst = -1;
 	if (p->buf != NULL)
 		free_secret(p->buf, RELAY_BUFFER + 1); /* passwords are typed into it */
@@ -69,8 +73,34 @@ void relay_start(struct relay *r, int escape)
 	escape_init(&r->escape, escape);
 }
 
+void relay_renumber(struct relay *r)
+{
+	for (int i = 0; i < 3; i++) {
+		struct pump *p = &r->pumps[i];
+
+		if (p->src < 0)
+			continue;
+		if (i == STDIN_FILENO)
+			p->src = r->st->s[i].pump_local;
+		else
+			p->dst = r->st->s[i].pump_local;
+	}
+}
+
 void relay_stop_input(struct relay *r)
 {
+	pump_close(r, STDIN_FILENO);
+}
+
+void relay_end_input(struct relay *r)
+{
+	static const char ctrl_d = 4;
+	struct pump *p = &r->pumps[STDIN_FILENO];
+
+	/* The remote terminal makes an end of file of it. Our pipe has room, or somebody who does
+	 * not read would not read this either. */
+	if (p->src >= 0 && p->start == p->end)
+		(void)!write(p->dst, &ctrl_d, 1);
 	pump_close(r, STDIN_FILENO);
 }
 
@@ -184,8 +214,9 @@ static void pump_typed(struct relay *r, struct pump *p, size_t len)
 		p->end += out;
 		if (action == ESCAPE_NONE)
 			continue;
-		r->action = action;
-		if (action == ESCAPE_DISCONNECT)
+		if (r->nactions < RELAY_ACTIONS_MAX)
+			r->actions[r->nactions++] = action;
+		if (action == ESCAPE_DISCONNECT || action == ESCAPE_BACKGROUND)
 			break;
 	}
 	explicit_bzero(text, len);

@@ -34,9 +34,11 @@ uint8_t *request_encode(const struct options *o, const struct streams *st, bool 
 		.command = o->command,
 		.command_len = o->command_len,
 		.env = environ != NULL ? environ : no_env,
+		.operation = o->operation,
 		.stdio = o->stdio,
 		.cwd = getcwd(cwd, sizeof(cwd)) != NULL ? cwd : root,
-		.flags = streams_flags(st) | (want_started ? PROTO_WANT_STARTED : 0),
+		.flags =
+			PROTO_CAN_RUN | streams_flags(st) | (want_started ? PROTO_WANT_STARTED : 0),
 	};
 
 	if (prompt_can_ask(st->tty))

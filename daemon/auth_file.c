@@ -277,8 +277,10 @@ enum auth_outcome auth_file_try(struct auth *a, struct id_file *f)
 		auth_note(a, "key %s cannot be read: %s", f->path, why);
 		break;
 	case IDENTITY_MISSING:
-		if (!a->l->dest->identity_files_default)
-			auth_note(a, "identity file %s: %s", f->path, why);
+		if (a->l->dest->identity_files_default)
+			break;
+		login_info(a->l, "no such identity: %s: %s", f->path, why);
+		auth_note(a, "identity file %s: %s", f->path, why);
 		break;
 	}
 	return out;

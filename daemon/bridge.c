@@ -58,14 +58,15 @@ static void feed(struct bridge *b)
 	pump_in_pause(&b->in);
 }
 
-/* Once, for the callee may end all this; what is left comes again. */
 static void read_typed(struct bridge *b)
 {
 	uint8_t bytes[256];
 	size_t len;
 
-	if (pump_in_read(&b->in, bytes, sizeof(bytes), &len) == PUMP_IN_DATA)
-		b->typed(b->ctx, bytes, len);
+	while (pump_in_read(&b->in, bytes, sizeof(bytes), &len) == PUMP_IN_DATA) {
+		if (!b->typed(b->ctx, bytes, len))
+			return; /* b may be gone */
+	}
 }
 
 /* At once, not in the transport's next turn: a keystroke is on its way before anything else. */
@@ -125,17 +126,24 @@ void bridge_no_input(struct bridge *b)
 	pump_in_finish(&b->in);
 }
 
+void bridge_unused(struct bridge *b)
+{
+	pump_in_finish(&b->in);
+	pump_out_finish(&b->out);
+	pump_out_finish(&b->err);
+}
+
 void bridge_detach(struct bridge *b, bridge_typed typed)
 {
 	b->channel = NULL;
 	b->typed = typed;
-	if (typed == NULL)
-		pump_in_finish(&b->in);
-	else
-		on_input(b);
 	/* No turn comes any more that would do it. */
 	pump_out_flush(&b->out);
 	pump_out_flush(&b->err);
+	if (typed == NULL)
+		pump_in_finish(&b->in);
+	else
+		read_typed(b);
 }
 
 bool bridge_data(struct bridge *b, int stream, const void *data, size_t len, bool must)

@@ -8,7 +8,8 @@
 #include "daemon/pump.h"
 #include "protocol/bytebuf.h"
 
-typedef void (*bridge_typed)(void *ctx, const uint8_t *bytes, size_t len);
+/* False: the bridge is detached anew, or gone. */
+typedef bool (*bridge_typed)(void *ctx, const uint8_t *bytes, size_t len);
 
 struct bridge {
 	struct channel *channel; /* borrowed; NULL: none yet, or none any more */
@@ -29,10 +30,12 @@ void bridge_init(struct bridge *b);
  * was written out, or its reader went away; from a watch. */
 void bridge_start(struct bridge *b, struct watch_set *watches, int fds[3],
 		  void (*drained)(void *ctx), void *ctx);
+/* Nothing will come or go: all is closed. */
+void bridge_unused(struct bridge *b);
 /* No input is wanted (any more). */
 void bridge_no_input(struct bridge *b);
 /* No more from the channel, which is the caller's to release; what is queued still goes out. typed:
- * hears what comes on the input from now on; NULL: the input is closed. */
+ * hears what comes on the input from now on, also within this call; NULL: the input is closed. */
 void bridge_detach(struct bridge *b, bridge_typed typed);
 /* For channel_events.data and .turn. */
 bool bridge_data(struct bridge *b, int stream, const void *data, size_t len, bool must);

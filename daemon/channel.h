@@ -38,6 +38,7 @@ struct channel_request {
 	bool agent;		       /* the client's agent is lent to it (ssh(1) -A) */
 	const struct channel_x11 *x11; /* NULL: no X11 forwarding */
 	const char *term;	       /* NULL: no terminal */
+	bool term_needed;	       /* refused, nothing is run (ssh(1), -t) */
 	struct proto_winsize size;
 	const char *modes; /* of the terminal, as RFC 4254 section 8 has them; NULL: none */
 	size_t modes_len;

@@ -22,6 +22,9 @@
  * (its test counts one stream only): a channel that gets here is ended. */
 #define BACKLOG_MAX (48 * 1024 * 1024)
 
+/* With so many channels at once each keeps libssh's window: what they may hold back adds up. */
+#define CROWD 32
+
 /* Room for the count that ssh_channel_read_timeout() is told; never written in full, so never
  * resident. */
 static uint8_t scratch[WINDOW_MAX];
@@ -40,12 +43,21 @@ static void grant(struct channel *c, uint32_t window)
 	c->grant_ns = uv_hrtime();
 }
 
+static bool is_crowded(const struct transport *t)
+{
+	unsigned n = 0;
+
+	for (const struct channel *c = t->channels; c != NULL && n < CROWD; c = c->next)
+		n++;
+	return n == CROWD;
+}
+
 void channel_flow_start(struct channel *c)
 {
 	double rtt = c->t->rtt_ms;
 	double first = rtt * FIRST_BYTES_MS;
 
-	if (rtt < WINDOW_RTT_MS || c->t->terminals > 0 || c->terminal)
+	if (rtt < WINDOW_RTT_MS || c->t->terminals > 0 || c->terminal || is_crowded(c->t))
 		return;
 	if (first < WINDOW_LIBSSH)
 		first = WINDOW_LIBSSH;
@@ -63,7 +75,7 @@ static void grow(struct channel *c)
 	if (elapsed_s > 0 && bytes / elapsed_s * rtt_s * 4 > window)
 		window = window > WINDOW_MAX / 4 ? WINDOW_MAX : window * 4;
 	/* Beside a terminal a large window is a long queue before every keystroke's echo. */
-	if (c->t->terminals > 0)
+	if (c->t->terminals > 0 || is_crowded(c->t))
 		window = WINDOW_LIBSSH;
 	grant(c, window);
 }

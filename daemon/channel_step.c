@@ -253,12 +253,29 @@ bool channel_can_send_modes(void)
 	return LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 11, 0);
 }
 
+static void refuse_terminal(struct channel *c)
+{
+	struct cause why;
+
+	cause_set(&why, CAUSE_CHANNEL, "%s: PTY allocation request failed on channel 0",
+		  c->t->dest->label);
+	cause_hint(&why, "the server gives this account no terminal (PermitTTY in sshd_config, or "
+			 "restrict in authorized_keys): try without -t");
+	channel_end(c, CHANNEL_REQUEST_REFUSED, &why);
+}
+
 static bool step_terminal(struct channel *c)
 {
 	int rc = request_terminal(c);
 
 	if (rc == SSH_AGAIN)
 		return closed_unanswered(c);
+	if (transport_session_dead(c->t))
+		return true;
+	if (rc != SSH_OK && c->request->term_needed) {
+		refuse_terminal(c);
+		return true;
+	}
 	if (rc != SSH_OK)
 		c->tty_refused = true;
 	c->resize_due = false;

@@ -35,8 +35,7 @@ static bool method_left(const struct destination *d)
 	return false;
 }
 
-static bool applies(const struct keyword *k, const char *value, const struct destination *d,
-		    char *const *defaults)
+static bool applies(const struct keyword *k, const char *value, char *const *defaults)
 {
 	switch (k->rule) {
 	case RULE_DONE:
@@ -54,8 +53,6 @@ static bool applies(const struct keyword *k, const char *value, const struct des
 		return memchr(value, '/', strcspn(value, " ")) != NULL;
 	case RULE_ALGORITHMS:
 		return chosen_without_common(k, value, defaults);
-	case RULE_COMMAND:
-		return value_flag(destination_line(d->raw, "permitlocalcommand"));
 	}
 	return true;
 }
@@ -80,7 +77,7 @@ char *destination_fallback(const struct destination *d, char *const *defaults)
 				return phrase;
 			continue;
 		}
-		if (!applies(k, value, d, defaults))
+		if (!applies(k, value, defaults))
 			continue;
 		if (k->rule == RULE_ALGORITHMS)
 			return xasprintf("%s names none that libssh has", k->title);

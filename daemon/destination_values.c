@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "protocol/alloc.h"
+#include "protocol/proto.h"
 
 bool value_flag(const char *text)
 {
@@ -100,6 +101,22 @@ int value_log_level(const char *text)
 			return levels[i].level;
 	}
 	return 0;
+}
+
+unsigned value_proto_level(const char *text)
+{
+	static const char *const names[] = {"QUIET",   "FATAL",	 "ERROR",  "INFO",
+					    "VERBOSE", "DEBUG1", "DEBUG2", "DEBUG3"};
+
+	if (text != NULL && strcasecmp(text, "DEBUG") == 0)
+		return PROTO_LEVEL_DEBUG1;
+	if (text != NULL && strcasecmp(text, "SILENT") == 0)
+		return PROTO_LEVEL_QUIET;
+	for (unsigned i = 0; text != NULL && i < HW_ARRAY_LEN(names); i++) {
+		if (strcasecmp(text, names[i]) == 0)
+			return i;
+	}
+	return PROTO_LEVEL_INFO;
 }
 
 enum strict_hostkey value_strict(const char *text)

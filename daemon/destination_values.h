@@ -16,6 +16,8 @@ int value_tos(const char *text, size_t len);
 int value_escape(const char *text);
 /* LogLevel to -3 .. 3, as struct destination has it. */
 int value_log_level(const char *text);
+/* The same as enum proto_level; INFO for what is not known. */
+unsigned value_proto_level(const char *text);
 enum strict_hostkey value_strict(const char *text);
 enum request_tty value_request_tty(const char *text);
 enum session_type value_session_type(const char *text);

@@ -147,7 +147,7 @@ static void on_session_started(void *ctx, const struct proto_started *m)
 	size_t len;
 	uint8_t *frame;
 
-	if (!r->want_started)
+	if (!r->want_started && !m->background)
 		return;
 	frame = proto_encode_started(r->number, m, &len);
 	dispatch_put(r->dispatch, frame, len);

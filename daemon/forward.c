@@ -12,6 +12,9 @@
 /* Without a descriptor to spare nothing is accepted for so long (as in ssh). */
 #define EXHAUSTED_MS 1000
 
+/* What ssh writes for the port of a Unix socket. */
+#define PORT_OF_PATH (-2)
+
 /* Lives until libuv has closed it, the set does not. */
 struct forward_timer {
 	uv_timer_t timer;
@@ -26,7 +29,10 @@ void forward_notice(struct forward_set *set, int level, const char *fmt, ...)
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	log_info("%s: %s", set->label, text);
+	if (level > 0)
+		log_debug("%s: %s", set->label, text);
+	else
+		log_info("%s: %s", set->label, text);
 	if (set->ctx != NULL)
 		set->events->notice(set->ctx, level, text);
 	free(text);
@@ -67,6 +73,18 @@ void forward_make_absolute(struct forward_spec *spec, const char *cwd)
 		return;
 	e->path = xasprintf("%s/%s", cwd, relative);
 	free(relative);
+}
+
+const char *forward_target(const struct forward_spec *s)
+{
+	if (s->socks)
+		return "socks";
+	return s->connect.path != NULL ? s->connect.path : s->connect.host;
+}
+
+int forward_port(const struct forward_end *e)
+{
+	return e->path != NULL ? PORT_OF_PATH : e->port;
 }
 
 /* --- time --- */
@@ -178,6 +196,7 @@ void forward_free(struct forward *f)
 	while (*link != f)
 		link = &(*link)->next;
 	*link = f->next;
+	f->set->nforwards--;
 	forward_listen_stop(f);
 	forward_remote_stop(f);
 	forward_spec_finish(&f->spec);

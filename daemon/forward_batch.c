@@ -43,6 +43,21 @@ static void post(struct forward_batch *b)
 	defer_post(pools_defer(b->set->app->pools), &b->step);
 }
 
+/* What ssh -v says: people search for it, and tools wait for it. */
+static void say_begin(struct forward *f)
+{
+	const struct forward_spec *s = &f->spec;
+	bool local = s->kind == FORWARD_LOCAL;
+	const char *here = s->listen.path != NULL ? s->listen.path : s->listen.host;
+
+	if (here == NULL)
+		here = f->dest->gateway_ports && local ? "*" : "LOCALHOST";
+	forward_notice(
+		f->set, 1, "debug1: %s connections %s %.200s:%d forwarded to %s address %.200s:%d",
+		local ? "Local" : "Remote", local ? "to" : "from", here, forward_port(&s->listen),
+		local ? "remote" : "local", forward_target(s), forward_port(&s->connect));
+}
+
 static void begin(struct forward_batch *b, struct forward_spec *spec)
 {
 	struct forward *f = xcalloc(1, sizeof(*f));
@@ -56,7 +71,12 @@ static void begin(struct forward_batch *b, struct forward_spec *spec)
 		link = &(*link)->next;
 	*link = f;
 	b->pending++;
-	if (spec->kind == FORWARD_LOCAL)
+	say_begin(f);
+	if (++b->set->nforwards > FORWARDS_MAX) {
+		forward_notice(b->set, -1, "hawser: more than %d forwards of one call",
+			       FORWARDS_MAX);
+		forward_settle(f, false);
+	} else if (spec->kind == FORWARD_LOCAL)
 		forward_listen_start(f);
 	else
 		forward_remote_start(f);

@@ -35,7 +35,7 @@ struct forward_set *forward_kept_find(struct app *app, const struct destination 
 	struct forward_kept *k = xcalloc(1, sizeof(*k)), *other;
 
 	k->app = app;
-	k->lease = pool_lease_held(app->pools, dest, true, &lease_events, k);
+	k->lease = pool_lease_held(app->pools, dest, POOL_ANY, true, &lease_events, k);
 	if (k->lease == NULL) {
 		free(k);
 		return NULL;

@@ -205,21 +205,36 @@ uint64_t forward_links_expire(struct forward_set *set)
 	return next;
 }
 
+/* As ssh names such a channel. */
+static char *describe(const struct forward *f, int fd, const struct sockaddr_storage *peer)
+{
+	const struct forward_spec *s = &f->spec;
+	struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
+	socklen_t len = sizeof(own);
+	struct peer_text from, to;
+
+	describe_peer(peer, &from);
+	getsockname(fd, (struct sockaddr *)&own, &len);
+	describe_peer(&own, &to);
+	return xasprintf("%s: listening port %d for %.100s port %d, "
+			 "connect from %.200s port %u to %.100s port %u",
+			 s->socks		   ? "dynamic-tcpip"
+			 : s->connect.path != NULL ? "direct-streamlocal@openssh.com"
+						   : "direct-tcpip",
+			 forward_port(&s->listen), forward_target(s), forward_port(&s->connect),
+			 from.host, from.port, to.host, to.port);
+}
+
 void forward_link_local(struct forward *f, int fd, const struct sockaddr_storage *peer)
 {
 	struct forward_link *l = create(f);
-	struct peer_text from;
-	char *listen = forward_end_text(&f->spec.listen);
-	char *to = f->spec.socks ? xstrdup("socks") : forward_end_text(&f->spec.connect);
 	int one = 1;
 
-	describe_peer(peer, &from);
-	l->text = xasprintf("%s: listening %s %s for %s, connect from %s port %u",
-			    f->spec.socks ? "dynamic-tcpip" : "direct-tcpip",
-			    f->spec.listen.path != NULL ? "path" : "port", listen, to, from.host,
-			    from.port);
-	free(listen);
-	free(to);
+	l->text = describe(f, fd, peer);
+	forward_notice(l->set, 1,
+		       "debug1: Connection to port %d forwarding to %.100s port %d requested.",
+		       forward_port(&f->spec.listen), forward_target(&f->spec),
+		       forward_port(&f->spec.connect));
 	if (f->spec.listen.path == NULL) {
 		l->peer = *peer;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,22 @@ static bool no_descriptors(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* A connection, or -1 with errno. A tunnel takes two descriptors: without the second one it is left
+ * in the queue, where it can wait. */
+static int accept_one(int fd, struct sockaddr_storage *peer)
+{
+	socklen_t len = sizeof(*peer);
+	int conn, error, spare = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (spare < 0)
+		return -1;
+	conn = accept4(fd, (struct sockaddr *)peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	error = errno;
+	close(spare);
+	errno = error;
+	return conn;
+}
+
 static void on_acceptable(void *ctx, unsigned events)
 {
 	struct forward_socket *s = ctx;
@@ -37,14 +54,13 @@ static void on_acceptable(void *ctx, unsigned events)
 	(void)events;
 	for (int n = 0; n < ACCEPTS_PER_EVENT; n++) {
 		struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-		socklen_t len = sizeof(peer);
 		int fd;
 
 		if (set->nlinks >= FORWARD_LINKS_MAX) {
 			forward_changed(set);
 			return;
 		}
-		fd = accept4(s->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept_one(s->fd, &peer);
 		if (fd >= 0) {
 			forward_link_local(f, fd, &peer);
 			continue;
@@ -101,6 +117,7 @@ static bool listen_at(struct forward *f, const struct addrinfo *ai, bool last)
 		forward_notice(f->set, 1, "socket [%s]:%s: %s", host, port, strerror(errno));
 		return false;
 	}
+	forward_notice(f->set, 1, "debug1: Local forwarding listening on %s port %s.", host, port);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (ai->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
@@ -224,6 +241,9 @@ static void on_bound(void *ctx, int fd, const char *words)
 	f->binding = NULL;
 	if (words != NULL)
 		forward_notice(f->set, -1, "%s", words);
+	else
+		forward_notice(f->set, 1, "debug1: Local forwarding listening on path %s.",
+			       f->spec.listen.path);
 	forward_settle(f, fd >= 0 && add_socket(f, fd));
 }
 

@@ -19,9 +19,10 @@
 #include "daemon/watch.h"
 #include "protocol/bytebuf.h"
 
+#define FORWARDS_MAX	    1000
 #define FORWARD_SOCKETS_MAX 16 /* addresses of one name */
 /* Connections of one set; more wait in the listeners' queues, or are refused to the server. */
-#define FORWARD_LINKS_MAX 4096
+#define FORWARD_LINKS_MAX 1024
 
 struct forward_socket {
 	struct forward *forward;
@@ -86,6 +87,7 @@ struct forward_set {
 	const struct forward_events *events;
 	void *ctx;
 	struct forward *forwards;
+	size_t nforwards;
 	struct forward_batch *batches;
 	struct forward_link *links;
 	size_t nlinks;
@@ -108,6 +110,10 @@ void forward_changed(struct forward_set *set);
 void forward_free(struct forward *f);
 /* The path on our side of it may be relative. */
 void forward_make_absolute(struct forward_spec *spec, const char *cwd);
+
+/* As ssh writes them: "socks" where the peer names the target, port -2 with a path. */
+const char *forward_target(const struct forward_spec *s);
+int forward_port(const struct forward_end *e);
 
 /* forward_batch.c */
 /* f stands, or failed and is gone after the call. */

@@ -6,9 +6,6 @@
 
 #include "protocol/alloc.h"
 
-/* How ssh writes the "port" of a path. */
-#define PORT_OF_PATH (-2)
-
 /* The address as it is said to the server: no address is its loopback, which its own GatewayPorts
  * may widen; "" are all. */
 static const char *address_of(const struct forward_end *listen)
@@ -23,14 +20,16 @@ static void on_accept(void *ctx, struct channel *c, const struct incoming *in)
 	forward_link_remote(ctx, c, in);
 }
 
-static void say_port(struct forward *f, uint16_t port)
+/* In ssh's words. */
+static void say_listening(struct forward *f, uint16_t port)
 {
-	const struct forward_end *to = &f->spec.connect;
-	const char *where = to->path != NULL ? to->path : to->host;
+	const struct forward_spec *s = &f->spec;
 
-	forward_notice(f->set, 0, "Allocated port %u for remote forward to %s:%d", port,
-		       f->spec.socks ? "socks" : where,
-		       f->spec.socks ? 0 : (to->path != NULL ? PORT_OF_PATH : to->port));
+	forward_notice(f->set, 1, "debug1: remote forward success for: listen %u, connect %s:%d",
+		       s->listen.port, forward_target(s), forward_port(&s->connect));
+	if (s->listen.port == 0)
+		forward_notice(f->set, 0, "Allocated port %u for remote forward to %s:%d", port,
+			       forward_target(s), forward_port(&s->connect));
 }
 
 static void on_listening(void *ctx, bool ok, uint16_t port)
@@ -38,12 +37,12 @@ static void on_listening(void *ctx, bool ok, uint16_t port)
 	struct forward *f = ctx;
 
 	f->asking = false;
-	if (ok && f->spec.listen.port == 0 && port != 0) {
+	if (ok && f->spec.listen.port == 0)
 		f->acceptor.port = port;
-		say_port(f, port);
-	}
 	ok = ok && f->acceptor.port != 0;
-	if (!ok) {
+	if (ok) {
+		say_listening(f, f->acceptor.port);
+	} else {
 		f->accepting = false;
 		transport_accept_end(f->set->transport, &f->acceptor);
 	}

@@ -22,7 +22,6 @@ enum keyword_rule {
 	RULE_IF_PATH,	 /* when the value begins with a path: a Unix socket */
 	RULE_ALGORITHMS, /* when the user chose a list of which libssh has nothing */
 	RULE_METHODS,	 /* when no authentication method of ours is left */
-	RULE_COMMAND,	 /* LocalCommand, when PermitLocalCommand allows it */
 };
 
 struct keyword {

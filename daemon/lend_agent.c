@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/agent.h"
+#include "daemon/agent_visit.h"
 #include "daemon/channel.h"
-#include "daemon/dial_local.h"
 #include "daemon/tunnel.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
@@ -17,8 +18,8 @@
 struct visit {
 	struct visit *next;
 	struct lend_agent *lender;
-	struct channel *channel; /* until it is joined with the socket */
-	struct dial_local *dial; /* meanwhile */
+	struct channel *channel;  /* until it is joined with the socket */
+	struct agent_visit *dial; /* meanwhile */
 	struct tunnel *tunnel;
 };
 
@@ -26,6 +27,7 @@ struct lend_agent {
 	struct worker_pool *workers;
 	struct watch_set *watches;
 	struct destination *dest;
+	struct sshwire_out introduction; /* who the server is, for the agent; may be empty */
 	struct transport_acceptor acceptor;
 	struct visit *visits;
 	unsigned count;
@@ -92,17 +94,21 @@ static void on_accept(void *ctx, struct channel *c, const struct incoming *in)
 	v->next = l->visits;
 	l->visits = v;
 	l->count++;
-	v->dial = dial_local_start(l->workers, l->dest->forward_agent, false, on_connected, v);
+	v->dial = agent_visit_start(l->workers, l->dest->forward_agent, &l->introduction,
+				    on_connected, v);
 }
 
 struct lend_agent *lend_agent_create(struct worker_pool *workers, struct watch_set *watches,
-				     struct transport *t, struct destination *dest)
+				     struct transport *t, struct destination *dest,
+				     const struct agent_binding *binding)
 {
 	struct lend_agent *l = xcalloc(1, sizeof(*l));
 
 	l->workers = workers;
 	l->watches = watches;
 	l->dest = destination_ref(dest);
+	if (binding != NULL)
+		(void)agent_binding_put(binding, true, &l->introduction);
 	l->acceptor.kind = INCOMING_AGENT;
 	l->acceptor.accept = on_accept;
 	l->acceptor.ctx = l;
@@ -117,12 +123,13 @@ void lend_agent_destroy(struct lend_agent *l)
 	while (l->visits != NULL) {
 		struct visit *v = l->visits;
 
-		dial_local_cancel(v->dial);
+		agent_visit_cancel(v->dial);
 		tunnel_destroy(v->tunnel);
 		if (v->channel != NULL)
 			channel_release(v->channel);
 		forget(v);
 	}
 	destination_unref(l->dest);
+	sshwire_out_finish(&l->introduction);
 	free(l);
 }

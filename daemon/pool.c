@@ -317,6 +317,24 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	return w;
 }
 
+const char *pool_waiter_why(const struct pool_waiter *w)
+{
+	const struct pool *pool = w->pool;
+
+	if (choose(pool, w) != NULL)
+		return NULL;
+	if (any_ready(pool))
+		return "the held connections are full";
+	if (count_slots(pool, true) > 0)
+		return "a connection is being opened already";
+	if (pool->group == POOL_HELD_BY_NOBODY)
+		return "no connection is in use, and none is held (ControlPersist=no or "
+		       "HAWSER_HOLD=0)";
+	if (pool->group != POOL_SHARED)
+		return "ControlPath=none asks for a connection of its own";
+	return "no connection is held yet";
+}
+
 void pool_leave(struct pool_waiter *w)
 {
 	struct pool *pool = w->pool;

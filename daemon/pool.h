@@ -76,6 +76,7 @@ struct transport;
 /* Who shares transports: requests of one destination and one group. */
 #define POOL_SHARED	    0ull /* with all; held when idle */
 #define POOL_HELD_BY_NOBODY 1ull /* with others of this kind; closed when idle */
+#define POOL_ANY	    UINT64_MAX
 #define POOL_UNSHARED	    2ull /* larger numbers: a group of one's own, closed when idle */
 
 struct pool_want {
@@ -110,6 +111,8 @@ struct pool_events {
 
 struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 			      const struct pool_events *events, void *ctx);
+/* Why w is not served at once, as a phrase for the user; NULL: a held connection has room. */
+const char *pool_waiter_why(const struct pool_waiter *w);
 /* Does not want a channel any more; no event comes. */
 void pool_leave(struct pool_waiter *w);
 /* answers as in login_answer(). Ignored when this waiter was not asked. */
@@ -117,10 +120,11 @@ void pool_answer(struct pool_waiter *w, char *const *answers, const char *reason
 /* This one has nobody who can be asked, after all: its question goes to the next. */
 void pool_decline(struct pool_waiter *w);
 
-/* A lease on a transport of dest that is held already, at once; NULL: none is. weak: it does not
+/* A lease on a transport of dest, and of that group (POOL_ANY: of any), that is held already, at
+ * once; NULL: none is. weak: it does not
  * keep the transport from being idle. Only events.lost comes. */
-struct pool_lease *pool_lease_held(struct pools *p, const struct destination *dest, bool weak,
-				   const struct pool_events *events, void *ctx);
+struct pool_lease *pool_lease_held(struct pools *p, const struct destination *dest, uint64_t group,
+				   bool weak, const struct pool_events *events, void *ctx);
 struct transport *pool_lease_transport(const struct pool_lease *l); /* borrowed */
 void pool_lease_release(struct pool_lease *l);
 

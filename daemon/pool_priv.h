@@ -28,6 +28,7 @@ struct slot {
 	bool ready;
 	bool draining;	      /* gets no new session; closed when the last has ended */
 	bool warm_blocked;    /* no warm channel until something changes */
+	bool never_warm;      /* the server takes no session at all, or only one */
 	uint64_t pause_until; /* loop ms: no open before; the server is still counting a close */
 	uint64_t idle_since;  /* loop ms; 0 = in use */
 	struct proto_prompt *prompt; /* open question, a copy */

@@ -115,10 +115,11 @@ static void on_ready(void *ctx, const struct login_result *r)
 	s->pool->hint = r->hint;
 	if (r->prompted)
 		s->pool->prompted = true;
-	if (s->dest->forward_agent != NULL) {
+	if (s->dest->forward_agent != NULL && !r->untrusted) {
 		struct app *app = s->pool->pools->app;
 
-		s->agent = lend_agent_create(app->workers, app->watches, s->transport, s->dest);
+		s->agent = lend_agent_create(app->workers, app->watches, s->transport, s->dest,
+					     r->binding);
 	}
 	free_prompt(s);
 	pool_touch(s->pool);
@@ -136,6 +137,8 @@ static void learn(struct slot *s)
 	if (!transport_take_refusal(s->transport, &live, &settling))
 		return;
 	s->warm_blocked = true;
+	if (live == 0)
+		s->never_warm = true; /* not one session was let in: asking again is no use */
 	if (settling) {
 		s->pause_until = pools_now(pool->pools) + PAUSE_MS;
 		pools_schedule(pool->pools);
@@ -221,7 +224,8 @@ void slot_keep_warm(struct slot *s)
 	if (s->warm_blocked && slot_sessions(s) == 0)
 		s->warm_blocked = false;
 	transport_stats(s->transport, &stats);
-	if (s->warm_blocked || (stats.rtt_ms < WARM_EARLY_MS && transport_starting(s->transport)))
+	if (s->warm_blocked || s->never_warm ||
+	    (stats.rtt_ms < WARM_EARLY_MS && transport_starting(s->transport)))
 		return;
 	while (channel_count_warm(s->transport) < config->warm) {
 		/* A place stays free near the limit: a warm channel must not stand in anyone's way.

@@ -8,10 +8,11 @@
 
 #include "protocol/alloc.h"
 
-static struct slot *find_held(const struct pools *p, const struct destination *dest)
+static struct slot *find_held(const struct pools *p, const struct destination *dest, uint64_t group)
 {
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
-		if (strcmp(pool->key, dest->key) != 0)
+		if (strcmp(pool->key, dest->key) != 0 ||
+		    (group != POOL_ANY && pool->group != group))
 			continue;
 		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 			if (s->ready && !s->draining &&
@@ -22,10 +23,10 @@ static struct slot *find_held(const struct pools *p, const struct destination *d
 	return NULL;
 }
 
-struct pool_lease *pool_lease_held(struct pools *p, const struct destination *dest, bool weak,
-				   const struct pool_events *events, void *ctx)
+struct pool_lease *pool_lease_held(struct pools *p, const struct destination *dest, uint64_t group,
+				   bool weak, const struct pool_events *events, void *ctx)
 {
-	struct slot *s = find_held(p, dest);
+	struct slot *s = find_held(p, dest, group);
 	struct pool_lease *l;
 
 	if (s == NULL)

@@ -153,7 +153,7 @@ static void proceed(struct session *s, struct destination *dest)
 		session_operation_start(s);
 		return;
 	}
-	if (dest->stdin_null)
+	if (dest->stdin_null || dest->fork_after_auth)
 		bridge_no_input(&s->bridge);
 	if (session_prepare(s))
 		session_stage_start(s);

@@ -51,7 +51,8 @@ static const struct pool_events lease_events = {.lost = on_lost};
 static bool ensure_set(struct session *s)
 {
 	if (s->lease == NULL)
-		s->lease = pool_lease_held(s->app->pools, s->dest, false, &lease_events, s);
+		s->lease =
+			pool_lease_held(s->app->pools, s->dest, s->group, false, &lease_events, s);
 	if (s->lease == NULL)
 		return false;
 	if (s->forwards == NULL) {

@@ -22,11 +22,11 @@ static void on_lost(void *ctx, const struct cause *why)
 
 static const struct pool_events lease_events = {.lost = on_lost};
 
-static void refuse(struct session *s, const char *verb, const char *why)
+static void refuse(struct session *s, const char *verb, const char *why, unsigned status)
 {
 	session_notice(s, -1, "mux_client_forward: forwarding request failed: %s", why);
 	session_notice(s, -1, "muxclient: master %s request failed", verb);
-	session_end_status(s, HW_EXIT_FAILURE);
+	session_end_status(s, status);
 }
 
 /* The ports that the server chose: for scripts, on stdout. */
@@ -66,7 +66,7 @@ static void on_kept_ready(void *ctx, size_t failed)
 			       : xasprintf("remote port forwarding failed for listen port %u",
 					   spec->listen.port);
 	}
-	refuse(s, "forward", text != NULL ? text : "Port forwarding failed");
+	refuse(s, "forward", text != NULL ? text : "Port forwarding failed", HW_EXIT_FAILURE);
 	free(text);
 }
 
@@ -118,7 +118,7 @@ static void cancel(struct session *s)
 	if (ok)
 		session_end_status(s, 0);
 	else
-		refuse(s, "cancel forward", "port not forwarded");
+		refuse(s, "cancel forward", "port not forwarded", 0); /* as ssh ends it */
 }
 
 /* The lease is given back first: its loss is what was asked for. */
@@ -142,7 +142,7 @@ void session_operation_start(struct session *s)
 			     false);
 		return;
 	}
-	s->lease = pool_lease_held(s->app->pools, s->dest, true, &lease_events, s);
+	s->lease = pool_lease_held(s->app->pools, s->dest, POOL_ANY, true, &lease_events, s);
 	if (s->lease == NULL) {
 		session_notice(s, -1, "hawser: no connection to %s is held", s->dest->label);
 		session_end_status(s, HW_EXIT_FAILURE);

@@ -90,6 +90,8 @@ void session_lent(struct session *s);
 void session_stage_command_done(struct session *s);
 /* The events of a wait for a channel or lease that both have in common. */
 void session_wait(struct session *s, bool lease, bool front);
+/* At -v and -vv: which connection serves the request. */
+void session_tell_connection(struct session *s, const struct transport *t);
 void session_stage_finish(struct session *s);
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused);
 void session_on_lost(void *ctx, const struct cause *why);

@@ -2,8 +2,10 @@
 #include "daemon/session_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "daemon/destination_values.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
@@ -17,10 +19,17 @@
 
 void session_started(struct session *s, bool tty)
 {
-	struct proto_started m = {.tty = tty,
-				  .reused = s->reused,
-				  .escape = s->dest->escape_char,
-				  .background = s->dest->fork_after_auth};
+	struct destination *d = s->dest;
+	struct proto_started m = {
+		.tty = tty,
+		.reused = s->reused,
+		.escape = d->escape_char,
+		.background = d->fork_after_auth,
+		.host = d->hostname,
+		.has_level = true,
+		.level = value_proto_level(d->log_level_name),
+		.commandline = d->escape_commandline,
+		.local_command = value_flag(destination_line(d->raw, "permitlocalcommand"))};
 
 	s->running = true;
 	s->started_ms = uv_now(s->app->loop);
@@ -30,7 +39,7 @@ void session_started(struct session *s, bool tty)
 	if (s->channel != NULL && channel_x11_refused(s->channel))
 		session_notice(s, -1, "X11 forwarding request failed on channel 0");
 	m.read_stdin = s->bridge.in.fd >= 0;
-	if (s->request.words.flags & PROTO_WANT_STARTED)
+	if ((s->request.words.flags & PROTO_WANT_STARTED) || m.background)
 		s->events->started(s->ctx, &m);
 }
 
@@ -82,6 +91,20 @@ static bool may_move_on(struct session *s, const struct channel_end *end)
 	       ++s->losses <= LOSSES_MAX;
 }
 
+/* ssh's last words of a session with a terminal. A client that was told of the start says them by
+ * itself, when its own terminal is as it was. */
+static void say_closed(struct session *s)
+{
+	struct proto_notice m = {.raw = true, .banner = true};
+
+	if (!s->tty || !s->running || s->dest->log_level < 0 ||
+	    (s->request.words.flags & PROTO_WANT_STARTED))
+		return;
+	m.text = xasprintf("Connection to %s closed.\r\n", s->dest->hostname);
+	s->events->notice(s->ctx, &m);
+	free(m.text);
+}
+
 static void ended(struct session *s, const struct channel_end *end)
 {
 	s->result.has_status = end->has_status;
@@ -94,6 +117,7 @@ static void ended(struct session *s, const struct channel_end *end)
 			     "its shell was killed, or sshd's ChannelTimeout ended it", true);
 		return;
 	}
+	say_closed(s);
 	session_end_when_unused(s);
 }
 
@@ -144,8 +168,7 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 	/* With a lease it was said, and is known, already. */
 	if (s->lease == NULL) {
 		s->reused = reused;
-		session_notice(s, 1, "hawser: %s the held connection to %s",
-			       reused ? "using" : "opened", s->dest->label);
+		session_tell_connection(s, channel_transport(c));
 	}
 	if (s->wanted.x11 != NULL)
 		x11_guest_attach(s->x11, channel_transport(c));

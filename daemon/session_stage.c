@@ -29,7 +29,7 @@ static void on_prompt(void *ctx, const struct proto_prompt *p)
 static void on_pool_notice(void *ctx, const char *text, bool raw)
 {
 	struct session *s = ctx;
-	struct proto_notice m = {.raw = raw, .text = (char *)text};
+	struct proto_notice m = {.raw = raw, .banner = raw, .text = (char *)text};
 
 	/* QUIET hides warnings and banner, as in ssh. */
 	if (s->dest->log_level >= (raw ? 0 : -1))
@@ -59,6 +59,29 @@ void session_wait(struct session *s, bool lease, bool front)
 	};
 
 	s->waiter = pool_wait(s->app->pools, &want, &pool_events, s);
+	if (s->dest->log_level > 0) {
+		const char *why = pool_waiter_why(s->waiter);
+		if (why != NULL)
+			session_notice(s, 1, "hawser: %s: %s", s->dest->label, why);
+	}
+}
+
+/* In the words that people search for. */
+void session_tell_connection(struct session *s, const struct transport *t)
+{
+	struct transport_stats stats;
+
+	session_notice(s, 1, "hawser: %s to %s",
+		       s->reused ? "using the held connection" : "opened a connection",
+		       s->dest->label);
+	if (s->dest->log_level < 2 || t == NULL)
+		return;
+	transport_stats(t, &stats);
+	session_notice(s, 2, "hawser: connected to %s [%s] port %u, remote software version %s",
+		       s->dest->hostname, stats.address, s->dest->port, stats.server);
+	session_notice(s, 2, "hawser: kex: algorithm: %s, cipher: %s", stats.kex, stats.cipher);
+	session_notice(s, 2, "hawser: authenticated as %s %.0f s ago; %u sessions on it",
+		       s->dest->user, stats.age_s, transport_channels(t));
 }
 
 /* --- the stages, in order --- */
@@ -73,7 +96,8 @@ static void reach_goal(struct session *s)
 		session_open_stdio(s);
 		return;
 	case GOAL_NONE:
-		bridge_no_input(&s->bridge);
+		/* Who reads behind the descriptors of `ssh -f -N` sees their end at once. */
+		bridge_unused(&s->bridge);
 		session_started(s, false);
 		return;
 	}
@@ -146,12 +170,14 @@ const struct forward_events session_forward_events = {
 };
 
 /* ^C: ssh has left the raw mode by now. */
-static void on_typed(void *ctx, const uint8_t *bytes, size_t len)
+static bool on_typed(void *ctx, const uint8_t *bytes, size_t len)
 {
 	struct session *s = ctx;
 
-	if (memchr(bytes, CONTROL_C, len) != NULL)
-		session_end_status(s, HW_EXIT_FAILURE);
+	if (memchr(bytes, CONTROL_C, len) == NULL)
+		return true;
+	session_end_status(s, HW_EXIT_FAILURE);
+	return false;
 }
 
 void session_end_when_unused(struct session *s)
@@ -164,8 +190,12 @@ void session_end_when_unused(struct session *s)
 	if (s->channel != NULL)
 		channel_release(s->channel);
 	s->channel = NULL;
-	bridge_detach(&s->bridge, s->tty ? on_typed : NULL);
-	session_notice(s, 1, "hawser: waiting for forwarded connections to end");
+	if (s->x11 != NULL && x11_guest_busy(s->x11))
+		session_notice(s, s->tty ? 0 : 1,
+			       "hawser: waiting for X11 programs that still run");
+	else
+		session_notice(s, 1, "hawser: waiting for forwarded connections to end");
+	bridge_detach(&s->bridge, s->tty ? on_typed : NULL); /* may end it all: ^C was typed */
 }
 
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
@@ -182,8 +212,7 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 	s->waiter = NULL;
 	s->lease = l;
 	s->reused = reused;
-	session_notice(s, 1, "hawser: %s the held connection to %s", reused ? "using" : "opened",
-		       s->dest->label);
+	session_tell_connection(s, pool_lease_transport(l));
 	if (s->dest->nforwards == 0) {
 		run_local_command(s);
 		return;

@@ -39,6 +39,13 @@ static const char *text_or_empty(const char *text)
 	return text != NULL ? text : "";
 }
 
+/* Ends the request with ssh's own words, and no others. */
+static void session_refuse(struct session *s, const char *words)
+{
+	session_notice(s, -1, "%s", words);
+	session_end_status(s, HW_EXIT_FAILURE);
+}
+
 /* -W, which excludes a session. */
 static bool prepare_stdio(struct session *s)
 {
@@ -89,6 +96,10 @@ bool session_prepare(struct session *s)
 		s->goal = GOAL_NONE;
 		return true;
 	}
+	if (d->fork_after_auth && command == NULL && d->remote_command == NULL) {
+		session_refuse(s, "Cannot fork into background without a command to execute.");
+		return false;
+	}
 	if (command != NULL && d->remote_command != NULL) {
 		session_fail(s, "Cannot execute command-line and remote command.", NULL, false);
 		return false;
@@ -109,6 +120,7 @@ bool session_prepare(struct session *s)
 	if (s->tty) {
 		s->term = xstrdup(text_or_empty(origin_getenv(s->origin, "TERM")));
 		w->term = s->term;
+		w->term_needed = d->request_tty != TTY_AUTO;
 		w->size = s->request.words.winsize;
 		w->modes = s->request.words.modes;
 		w->modes_len = s->request.words.modes_len;

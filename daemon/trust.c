@@ -130,8 +130,9 @@ static bool remember_key(struct login *l, const struct shown_key *k, const struc
 static int refuse_unknown(struct login *l, const struct shown_key *k, const char *reason)
 {
 	cause_set(&l->result.why, CAUSE_HOSTKEY_UNKNOWN,
-		  "%s: Host key verification failed. %s host key %s is not known for %s, and %s",
-		  l->where, k->short_type, k->fingerprint, k->name, reason);
+		  "%s: Host key verification failed. No %s host key is known for %s and %s (it "
+		  "shows %s)",
+		  l->where, k->short_type, k->name, reason, k->fingerprint);
 	cause_hint(
 		&l->result.why,
 		"check the fingerprint with the server's administrator, then connect once from a "
@@ -228,7 +229,7 @@ static int judge_unknown(struct login *l, const struct shown_key *k, const struc
 		return refuse_unknown(l, k, "that name cannot be written to a file");
 	switch (l->dest->strict) {
 	case STRICT_YES:
-		return refuse_unknown(l, k, "StrictHostKeyChecking is yes");
+		return refuse_unknown(l, k, "you have requested strict checking");
 	case STRICT_ASK:
 		return ask_unknown(l, k, t);
 	case STRICT_ACCEPT_NEW:
@@ -248,12 +249,22 @@ static char *entry_fingerprint(const struct login *l, const struct knownhosts_en
 	return knownhosts_fingerprint(l->dest->fingerprint_hash, e->blob, e->blob_len);
 }
 
+static const char *entry_type(const struct knownhosts_entry *e)
+{
+	const struct keyblob blob = {.data = e != NULL ? e->blob : NULL,
+				     .len = e != NULL ? e->blob_len : 0};
+
+	return keyblob_short_type(&blob);
+}
+
 /* StrictHostKeyChecking no: ssh goes on, but gives the server no password. */
 static int go_on_warned(struct login *l)
 {
 	login_warn(l, "Password authentication is disabled to avoid man-in-the-middle attacks.");
 	login_warn(l, "Keyboard-interactive authentication is disabled to avoid man-in-the-middle "
 		      "attacks.");
+	if (l->dest->forward_agent != NULL)
+		login_warn(l, "Agent forwarding is disabled to avoid man-in-the-middle attacks.");
 	l->trust = LOGIN_PUBKEY_ONLY;
 	l->result.untrusted = true;
 	return HW_OK;
@@ -270,17 +281,18 @@ static int judge_changed(struct login *l, const struct shown_key *k,
 	if (l->dest->strict == STRICT_NO) {
 		login_warn(l, "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!");
 		login_warn(l,
-			   "The %s host key of %s is now %s; known is %s (%s:%u). Somebody could "
-			   "be eavesdropping on you right now (man-in-the-middle attack)!",
-			   k->short_type, k->name, k->fingerprint, old, file, line);
+			   "The %s host key of %s is now %s. Offending %s key in %s:%u (%s). "
+			   "Somebody could be eavesdropping on you right now (man-in-the-middle "
+			   "attack)!",
+			   k->short_type, k->name, k->fingerprint, entry_type(e), file, line, old);
 		free(old);
 		return go_on_warned(l);
 	}
 	cause_set(&l->result.why, CAUSE_HOSTKEY_CHANGED,
 		  "%s: Host key verification failed. REMOTE HOST IDENTIFICATION HAS CHANGED! The "
-		  "%s host key is now %s, but %s:%u "
-		  "has %s; either somebody sits in between, or the server got a new key",
-		  l->where, k->short_type, k->fingerprint, file, line, old);
+		  "%s host key is now %s. Offending %s key in %s:%u (%s): either somebody sits in "
+		  "between, or the server got a new key",
+		  l->where, k->short_type, k->fingerprint, entry_type(e), file, line, old);
 	cause_hint(&l->result.why,
 		   "ask the server's administrator; if the new key is right: ssh-keygen -f '%s' -R "
 		   "'%s'",

@@ -376,10 +376,17 @@ int proto_decode_started(const struct proto_message *m, struct proto_started *ou
 		KEY(proto_started, "stdin", KIND_BOOL, false, read_stdin, 0),
 		KEY(proto_started, "escape", KIND_I32, false, escape, UCHAR_MAX),
 		KEY(proto_started, "background", KIND_BOOL, false, background, 0),
+		KEY(proto_started, "host", KIND_STR, false, host, 0),
+		KEY_HAS(proto_started, "level", KIND_U32, false, level, has_level, 0),
+		KEY(proto_started, "commandline", KIND_BOOL, false, commandline, 0),
+		KEY(proto_started, "local_command", KIND_BOOL, false, local_command, 0),
 		KEY(proto_started, "modes", KIND_BOOL, false, modes, 0),
 	};
 	*out = (struct proto_started){.read_stdin = true, .escape = -1};
-	return READ(m, PROTO_STARTED, keys, out);
+	int error = READ(m, PROTO_STARTED, keys, out);
+	if (error != HW_OK)
+		proto_started_free(out);
+	return error;
 }
 
 int proto_decode_exit(const struct proto_message *m, struct proto_exit *out)
@@ -421,6 +428,7 @@ int proto_decode_notice(const struct proto_message *m, struct proto_notice *out)
 {
 	static const struct key keys[] = {
 		KEY(proto_notice, "raw", KIND_BOOL, false, raw, 0),
+		KEY(proto_notice, "banner", KIND_BOOL, false, banner, 0),
 		KEY(proto_notice, "text", KIND_STR, true, text, 0),
 	};
 	*out = (struct proto_notice){0};

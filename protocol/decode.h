@@ -38,6 +38,7 @@ void proto_answer_free(struct proto_answer *m);
 void proto_control_free(struct proto_control *m);
 void proto_exit_free(struct proto_exit *m);
 void proto_prompt_free(struct proto_prompt *m);
+void proto_started_free(struct proto_started *m);
 void proto_notice_free(struct proto_notice *m);
 void proto_fallback_free(struct proto_fallback *m);
 void proto_error_free(struct proto_error *m);

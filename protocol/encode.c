@@ -161,6 +161,13 @@ uint8_t *proto_encode_started(uint32_t request, const struct proto_started *m, s
 	pack_int(&out.pack, m->escape);
 	if (m->background)
 		put_bool(&out, "background", true);
+	put_optional(&out, "host", m->host);
+	if (m->has_level)
+		put_uint(&out, "level", m->level);
+	if (m->commandline)
+		put_bool(&out, "commandline", true);
+	if (m->local_command)
+		put_bool(&out, "local_command", true);
 	if (m->modes)
 		put_bool(&out, "modes", true);
 	return finish(&out, len);
@@ -211,6 +218,8 @@ uint8_t *proto_encode_notice(uint32_t request, const struct proto_notice *m, siz
 	struct message out;
 	begin(&out, PROTO_NOTICE, request, SMALL_FRAME);
 	put_bool(&out, "raw", m->raw);
+	if (m->banner)
+		put_bool(&out, "banner", true);
 	put_str(&out, "text", m->text);
 	return finish(&out, len);
 }

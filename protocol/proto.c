@@ -80,6 +80,12 @@ void proto_prompt_free(struct proto_prompt *m)
 	*m = (struct proto_prompt){0};
 }
 
+void proto_started_free(struct proto_started *m)
+{
+	free(m->host);
+	*m = (struct proto_started){.read_stdin = true, .escape = -1};
+}
+
 void proto_notice_free(struct proto_notice *m)
 {
 	free(m->text);

@@ -105,6 +105,23 @@ struct proto_started {
 	int32_t escape;	 /* "escape": escape character, -1 none */
 	bool background; /* "background": go to the background now (-f) */
 	bool modes;	 /* "modes": the remote terminal has the modes of the client's */
+	char *host;	 /* "host": HostName, for words to the user; NULL = as typed */
+	bool has_level;	 /* "level": the request's LogLevel, enum proto_level */
+	uint32_t level;
+	bool commandline;   /* "commandline": EnableEscapeCommandline allows ~C */
+	bool local_command; /* "local_command": PermitLocalCommand allows !command in it */
+};
+
+/* ssh's LogLevels in order, QUIET (which ssh calls SILENT too) to DEBUG3. */
+enum proto_level {
+	PROTO_LEVEL_QUIET,
+	PROTO_LEVEL_FATAL,
+	PROTO_LEVEL_ERROR,
+	PROTO_LEVEL_INFO,
+	PROTO_LEVEL_VERBOSE,
+	PROTO_LEVEL_DEBUG1,
+	PROTO_LEVEL_DEBUG2,
+	PROTO_LEVEL_DEBUG3
 };
 
 /* EXIT: the end of a request. Exactly one of status, signal, error tells how. */
@@ -140,7 +157,8 @@ struct proto_prompt {
  * LogLevel asks for. raw: bytes to be written unchanged (a server's banner, ssh's own words). */
 struct proto_notice {
 	bool raw;
-	char *text; /* "text" */
+	bool banner; /* "banner": the server's: stderr, also when words go to an -E file */
+	char *text;  /* "text" */
 };
 
 struct proto_fallback {

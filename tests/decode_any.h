@@ -43,7 +43,7 @@ static int decode_any(const uint8_t *payload, size_t len)
 		FREED(ACTION, action);
 		FREED(ANSWER, answer);
 		FREED(CONTROL, control);
-		PLAIN(STARTED, started);
+		FREED(STARTED, started);
 		FREED(EXIT, exit);
 		FREED(PROMPT, prompt);
 		FREED(NOTICE, notice);

@@ -25,8 +25,6 @@ static const char *treatment(const struct keyword *k)
 	case RULE_METHODS:
 		return "honoured; handed to ssh when none of publickey, keyboard-interactive and "
 		       "password is left";
-	case RULE_COMMAND:
-		return "handed to ssh when set and PermitLocalCommand is yes";
 	}
 	return "";
 }

@@ -191,6 +191,37 @@ def test_identity_agent(agent, how):
     assert (result.status == 0) == (how != "none"), result
 
 
+@oracle
+@pytest.mark.parametrize("login", ["file", "agent"])
+def test_forwarded_agent_lends_only_what_it_may(agent, login):
+    """-A: the agent is told where it is lent to. A key that is kept for the way to this host is not
+    shown there, one without constraints is."""
+    box = agent
+    free = box.keys.make("id_free")
+    allow(box, box.keys.user, free)
+    constrained(box, f"[127.0.0.1]:{box.sshd.port}")
+    box.agent.add(free)
+    if login == "file":
+        box.host("h", box.sshd, IdentitiesOnly="yes", IdentityFile=str(box.keys.make("id_file")))
+        allow(box, box.keys.dir / "id_file")
+    assert len(box.agent.keys()) == 2
+    listed = box.ok("-A", "h", "ssh-add -l", env=box.agent.env)
+    assert box.keys.fingerprint("id_free") in listed and listed.count("\n") == 1
+
+
+@oracle
+def test_agent_is_not_lent_to_a_changed_host(agent):
+    """StrictHostKeyChecking=no and a changed host key: logged in, but without the agent."""
+    box = agent
+    wrong = " ".join(read_text(f"{box.keys.make('host_other')}.pub").split()[:2])
+    box.known_hosts.write_text(f"[127.0.0.1]:{box.sshd.port} {wrong}\n")
+    box.agent.add(box.keys.user)
+    box.host("h", box.sshd, StrictHostKeyChecking="no")
+    result = box.run("-A", "h", "ssh-add -l; echo in", env=box.agent.env)
+    assert result.text == "in\n"
+    assert "Agent forwarding is disabled to avoid man-in-the-middle attacks." in result.err
+
+
 # ---- kinds of keys ---------------------------------------------------------------------------
 
 @oracle

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -401,6 +402,49 @@ def test_flood_of_connections(warm, echoing):
     client.wait(20)
 
 
+def test_as_many_as_may_be(warm, echoing):
+    """A call has a thousand connections at most; one more waits until another has gone."""
+    limit, port, dynamic = 1024, *ports(2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    client = warm.popen("-N", "-L", f"{port}:127.0.0.1:{echoing.port}", "-D", str(dynamic), "h")
+    silent = [connect(dynamic) for _ in range(limit)]
+    wait_for(lambda: len(fd_targets(warm.daemon_pid())) > limit, "all of them")
+    with connect(port) as waiting:
+        waiting.sendall(b"hello")
+        waiting.settimeout(0.5)
+        with pytest.raises(socket.timeout):
+            waiting.recv(5)
+        silent[7].close()
+        waiting.settimeout(20)
+        assert exactly(waiting, 5) == b"hello"
+    for s in silent:
+        s.close()
+    client.terminate()
+    client.wait(20)
+
+
+@pytest.mark.oracle
+def test_verbose(warm, echoing):
+    """What ssh -v says of forwards is said here, too: tools wait for it."""
+    local, remote = ports(2)
+    target = f"127.0.0.1:{echoing.port}"
+    client = warm.popen("-v", "-L", f"{local}:{target}", "-R", f"{remote}:{target}", "h", "cat",
+                        stdin=-1)
+    with connect(local) as c:
+        assert exchange(c) == b"hello"
+    connect(remote).close()
+    client.stdin.close()
+    client.wait(20)
+    said = client.stderr.read().decode()
+    for line in (f"Local connections to LOCALHOST:{local} forwarded to remote address {target}",
+                 f"Local forwarding listening on 127.0.0.1 port {local}.",
+                 f"Remote connections from LOCALHOST:{remote} forwarded to local address {target}",
+                 f"remote forward success for: listen {remote}, connect {target}",
+                 f"Connection to port {local} forwarding to 127.0.0.1 port {echoing.port} "
+                 "requested."):
+        assert f"debug1: {line}" in said, said
+
+
 def test_out_of_descriptors(cold, echoing):
     """The daemon has none left: connections wait and are served once there are some."""
     cold.start_daemon()
@@ -413,10 +457,9 @@ def test_out_of_descriptors(cold, echoing):
     used = max(fd_targets(pid)) + 1
     subprocess.run(["prlimit", f"--nofile={used + 20}", "--pid", str(pid)], check=True)
     many = [connect(port) for _ in range(40)]
-    for one in many[:3]:
-        assert exchange(one) == b"hello"
     wait_for(lambda: "accept: Too many open files" in cold.daemon_log.read_text(), "EMFILE")
     for one in many:
+        assert exchange(one) == b"hello"
         one.close()
     with connect(port) as c:
         assert exchange(c) == b"hello"

@@ -113,6 +113,8 @@ def test_strict_yes_refuses_unknown(fresh):
     term = fresh.spawn("-o", "StrictHostKeyChecking=yes", "h", "echo in")
     text = term.read().decode()
     assert FAILED.search(text) and "yes/no" not in text
+    assert re.search(r"No ED25519 host key is known for \S+ and you have requested strict checking",
+                     text)
     assert not os.path.exists(fresh.known_hosts)
 
 
@@ -186,7 +188,9 @@ def test_changed_is_refused(fresh, strict):
     write(fresh, "# a comment\n", other_key(fresh))
     before = read_text(fresh.known_hosts)
     result = refused(batch(fresh, "-o", f"StrictHostKeyChecking={strict}"))
-    assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in result.err
+    assert "REMOTE HOST IDENTIFICATION HAS CHANGED!" in result.err
+    assert "Host key verification failed." in result.err
+    assert "Offending ED25519 key in " in result.err
     assert fresh.keys.fingerprint("host_ed25519") in result.err
     assert re.search(rf"{re.escape(str(fresh.known_hosts))}:2\b", result.err)
     assert read_text(fresh.known_hosts) == before and fresh.sshd.logins() == 0

@@ -192,8 +192,8 @@ def test_list(warm, echoing):
         assert live.notice() == "  #1 client-session"
         assert live.notice() == f"  #0 port listener: {port} to 127.0.0.1:{echoing.port}"
         assert live.notice() == (
-            f"  #2 direct-tcpip: listening port {port} for 127.0.0.1:{echoing.port}, "
-            f"connect from 127.0.0.1 port {c.getsockname()[1]}")
+            f"  #2 direct-tcpip: listening port {port} for 127.0.0.1 port {echoing.port}, "
+            f"connect from 127.0.0.1 port {c.getsockname()[1]} to 127.0.0.1 port {port}")
     assert live.end() == 0
 
 
@@ -235,3 +235,15 @@ def test_client_leaves_meanwhile(warm, echoing):
     wait_for(lambda: not any(listens(p) for p in taken), "no listener")
     assert warm.ok("h", "echo fine") == "fine\n"
     assert warm.sshd.logins() == 1
+
+
+def test_forwards_are_bounded(warm):
+    """A thousand forwards of one call are enough, and the next is refused with a word."""
+    args = [f"-L{warm.dir}/f{i}:a:1" for i in range(1001)]
+    with wire.connect(warm.socket) as w:
+        w.send_request(["-F", str(warm.config), "-N", *args], "h", env=warm.env,
+                       flags=wire.WANT_STARTED)
+        before = w.recv_until(wire.STARTED)[1]
+    said = [m[2]["text"] for m in before if m[0] == wire.NOTICE]
+    assert said == ["hawser: more than 1000 forwards of one call"], said
+    wait_for(lambda: warm.ok("h", "echo fine") == "fine\n", "a daemon that serves")

@@ -145,7 +145,7 @@ def test_known_hosts_command(host):
     good = command(box, f"echo \"[127.0.0.1]:{box.sshd.port} {wrong}\"")
     err = refused(again(box, KnownHostsCommand=good, Compression="yes", **empty))
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED!" in err
-    assert "KnownHostsCommand-HOSTNAME:1" in err
+    assert "Offending ED25519 key in KnownHostsCommand-HOSTNAME:1" in err
 
 
 @oracle

@@ -343,7 +343,6 @@ static void test_fallback(void **state)
 		{"-I /p", "PKCS11Provider"},
 		{"-oHostbasedAuthentication=yes", "HostbasedAuthentication"},
 		{"-oVerifyHostKeyDNS=yes", "VerifyHostKeyDNS"},
-		{"-oPermitLocalCommand=yes -oLocalCommand=x", "LocalCommand"},
 		{"-oPreferredAuthentications=hostbased", "authentication method"},
 		{"-oPubkeyAuthentication=no -oPasswordAuthentication=no "
 		 "-oKbdInteractiveAuthentication=no",
@@ -355,6 +354,7 @@ static void test_fallback(void **state)
 		"-a -x -oTunnel=no -oAddKeysToAgent=no",
 		"-oLocalCommand=x",
 		"-oPermitLocalCommand=yes",
+		"-oPermitLocalCommand=yes -oLocalCommand=x",
 		"-oProxyJump=none",
 		"-W h:1",
 		"-N",

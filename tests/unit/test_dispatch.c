@@ -76,12 +76,19 @@ static void test_request_to_exit(void **state)
 static void test_started_only_when_wanted(void **state)
 {
 	const struct proto_started started = {.escape = -1};
+	const struct proto_started background = {.escape = -1, .background = true};
 	struct session *s = peer_request(&peers[0], 1, 0);
 
 	(void)state;
 	s->events->started(s->ctx, &started);
 	fake_session_exit(s, 0);
 	peer_expect_status(&peers[0], 1, 0);
+	/* A client cannot know that the configuration sends it to the background. */
+	s = peer_request(&peers[0], 2, 0);
+	s->events->started(s->ctx, &background);
+	peer_expect_now(&peers[0], PROTO_STARTED, 2);
+	fake_session_exit(s, 0);
+	peer_expect_status(&peers[0], 2, 0);
 }
 
 static void test_prompt_and_notice(void **state)

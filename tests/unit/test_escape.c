@@ -9,18 +9,35 @@
 
 struct typed {
 	const char *in, *out;
-	const char *actions; /* '.', 'z' or '?' in order */
+	const char *actions; /* what was typed behind the escape, in order; z for ^Z */
 };
 
 static const struct typed cases[] = {
-	{"", "", ""},	       {"plain", "plain", ""},
-	{"~.", "", "."},       {"a~.", "a~.", ""},
-	{"a\r~.", "a\r", "."}, {"a\n~.b", "a\nb", "."},
-	{"~~.", "~.", ""},     {"~~~.", "~~.", ""},
-	{"\r~x", "\r~x", ""},  {"\r~x\r~.", "\r~x\r", "."},
-	{"~?~?", "", "??"},    {"~\x1a~.", "", "z."},
-	{"~?x~.", "x~.", "?"}, {"~\r~.", "~\r", "."},
+	{"", "", ""},
+	{"plain", "plain", ""},
+	{"~.", "", "."},
+	{"a~.", "a~.", ""},
+	{"a\r~.", "a\r", "."},
+	{"a\n~.b", "a\nb", "."},
+	{"~~.", "~.", ""},
+	{"~~~.", "~~.", ""},
+	{"\r~x", "\r~x", ""},
+	{"\r~x\r~.", "\r~x\r", "."},
+	{"~?~?", "", "??"},
+	{"~\x1a~.", "", "z."},
+	{"~?x~.", "x~.", "?"},
+	{"~\r~.", "~\r", "."},
 	{"~", "", ""},
+	{"~#~&~B~C~R~V~v", "", "#&BCRVv"},
+	{"a~#\r~b", "a~#\r~b", ""},
+	{"\r~#x~#", "\rx~#", "#"},
+};
+
+static const char letters[] = {
+	[ESCAPE_DISCONNECT] = '.',  [ESCAPE_SUSPEND] = 'z',    [ESCAPE_HELP] = '?',
+	[ESCAPE_LIST] = '#',	    [ESCAPE_BACKGROUND] = '&', [ESCAPE_BREAK] = 'B',
+	[ESCAPE_COMMANDLINE] = 'C', [ESCAPE_REKEY] = 'R',      [ESCAPE_QUIETER] = 'V',
+	[ESCAPE_LOUDER] = 'v',
 };
 
 /* Feeds in pieces of `step` bytes and collects what comes out. */
@@ -41,9 +58,7 @@ static void feed(struct escape *e, const char *in, size_t step, char *out, char 
 			n += got;
 			done += used;
 			if (action != ESCAPE_NONE)
-				actions[a++] = action == ESCAPE_DISCONNECT ? '.'
-					       : action == ESCAPE_SUSPEND  ? 'z'
-									   : '?';
+				actions[a++] = letters[action];
 		}
 		at += piece;
 	}
@@ -85,13 +100,17 @@ static void test_other_and_none(void **state)
 static void test_help(void **state)
 {
 	struct escape e;
-	char text[512], small[8];
+	char text[1024], small[8];
 
 	(void)state;
 	escape_init(&e, 0x1d);
-	escape_help(&e, text, sizeof(text));
-	assert_non_null(strstr(text, " ^].   - end"));
-	escape_help(&e, small, sizeof(small));
+	escape_help(&e, true, text, sizeof(text));
+	assert_non_null(strstr(text, " \x1d.   - terminate"));
+	assert_non_null(strstr(text, " \x1d"
+				     "C   - open a command line\r\n"));
+	escape_help(&e, false, text, sizeof(text));
+	assert_null(strstr(text, "command line"));
+	escape_help(&e, true, small, sizeof(small));
 	assert_int_equal(strlen(small), sizeof(small) - 1);
 }
 

@@ -48,6 +48,12 @@ static const struct line requests[] = {
 	{{"-qE", "/l", "h"}, {"-q"}, "h", NULL},
 	{{"-qTE/l", "-p22", "h"}, {"-qT", "-p22"}, "h", NULL},
 	{{"h", "-E", "/l", "c"}, {NULL}, "h", "c"},
+	/* so are -O and -y */
+	{{"-O", "check", "-4", "h"}, {"-4"}, "h", NULL},
+	{{"-4Ocheck", "h"}, {"-4"}, "h", NULL},
+	{{"-yT", "-4y", "-y", "h"}, {"-T", "-4"}, "h", NULL},
+	{{"-Typ", "22", "-yp22", "h", "c"}, {"-Tp", "22", "-p22"}, "h", "c"},
+	{{"-yoUser=y", "h"}, {"-oUser=y"}, "h", NULL},
 	/* harmless ones */
 	{{"-S", "none", "-S", "NONE", "h"}, {"-S", "none", "-S", "NONE"}, "h", NULL},
 	{{"-axk2g", "-e", "none", "-b", "127.0.0.1", "-m", "m", "-c", "c", "-F", "f", "-i", "i",
@@ -162,13 +168,13 @@ static void test_handed_over(void **state)
 		const char *argv[8], *phrase;
 	} lines[] = {
 		{{"-w", "0", "h"}, "option -w"},
-		{{"-O", "check", "h"}, "option -O"},
 		{{"-M", "h"}, "option -M"},
-		{{"-f", "h", "c"}, "option -f"},
-		{{"-S", "/p", "h"}, "option -S"},
+		{{"-MM", "-S", "/p", "h"}, "option -M"},
+		{{"-M", "-S", "/p%h", "h"}, "option -M"},
+		{{"-M", "-oControlPath=~/p", "h"}, "option -M"},
+		{{"-O", "proxy", "h"}, "option -O proxy"},
 		{{"-I", "p", "h"}, "option -I"},
 		{{"-K", "h"}, "option -K"},
-		{{"-y", "h"}, "option -y"},
 		{{"-1", "h"}, "option -1"},
 		{{"-P", "tag", "h"}, "option -P"},
 		{{"-V"}, "option -V"},
@@ -196,8 +202,21 @@ static void test_handed_over(void **state)
 static void test_usage(void **state)
 {
 	static const char *const lines[][4] = {
-		{NULL}, {"-p"},	      {"-j", "h"}, {"-p", "22"}, {"h", "-p"},	  {"@h"},
-		{"--"}, {"--", "-h"}, {"-", "h"},  {""},	 {"--json", "h"}, {"h", "-j", "c"},
+		{NULL},
+		{"-p"},
+		{"-j", "h"},
+		{"-p", "22"},
+		{"h", "-p"},
+		{"@h"},
+		{"-O", "chec", "h"},
+		{"-Ocheck", "-Ostop", "h"},
+		{"-y", "-E/l", "h"},
+		{"--"},
+		{"--", "-h"},
+		{"-", "h"},
+		{""},
+		{"--json", "h"},
+		{"h", "-j", "c"},
 	};
 
 	(void)state;
@@ -250,6 +269,42 @@ static void test_flags(void **state)
 	}
 }
 
+static void test_control(void **state)
+{
+	static const struct {
+		const char *argv[8], *path;
+	} lines[] = {
+		{{"h"}, NULL},
+		{{"-S", "none", "h"}, NULL},
+		{{"-S", "/a", "-S", "/b", "h"}, "/b"},
+		{{"-o", "ControlPath=/a", "-oControlPath /b", "h"}, "/a"},
+		{{"-oControlPath=\"/a b\"", "h"}, "/a b"},
+		{{"-oControlPath=none", "-oControlPath=/b", "h"}, NULL},
+		{{"-oControlPath=/a", "-S", "/b", "h"}, "/b"},
+		{{"-S", "/b", "-oControlPath=/a", "h"}, "/b"},
+		{{"-oControlPathX=/a", "h"}, NULL},
+	};
+	struct options o;
+
+	(void)state;
+	for (size_t i = 0; i < HW_ARRAY_LEN(lines); i++) {
+		scan(&o, lines[i].argv);
+		if (lines[i].path == NULL)
+			assert_null(o.control);
+		else
+			assert_string_equal(o.control, lines[i].path);
+		options_free(&o);
+	}
+	scan(&o, (const char *const[]){"-fNMS", "/p", "h", NULL});
+	assert_true(o.background && o.no_session && o.master && o.stdin_null);
+	options_free(&o);
+	scan(&o, (const char *const[]){"-oSessionType=none", "-M", "-O", "check", "h", NULL});
+	assert_true(o.no_session && o.stdin_null && !o.master);
+	assert_string_equal(o.operation, "check");
+	assert_string_equal(o.handover, "");
+	options_free(&o);
+}
+
 static void test_host_name(void **state)
 {
 	static const char *const names[][2] = {
@@ -278,7 +333,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests),  cmocka_unit_test(test_handed_over),
 		cmocka_unit_test(test_usage),	  cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_host_name),
+		cmocka_unit_test(test_host_name), cmocka_unit_test(test_control),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,6 +191,8 @@ static void started(void **state)
 		{.tty = true, .escape = 0},
 		{.reused = true, .escape = 255},
 		{.escape = -1, .background = true},
+		{.host = "web1.example.org", .has_level = true, .level = PROTO_LEVEL_DEBUG3},
+		{.has_level = true, .commandline = true, .local_command = true},
 		{.tty = true, .escape = -1, .modes = true},
 	};
 	for (size_t i = 0; i < HW_ARRAY_LEN(cases); i++) {
@@ -202,6 +204,15 @@ static void started(void **state)
 		assert_int_equal(out.read_stdin, cases[i].read_stdin);
 		assert_int_equal(out.escape, cases[i].escape);
 		assert_int_equal(out.background, cases[i].background);
+		assert_int_equal(out.has_level, cases[i].has_level);
+		assert_int_equal(out.level, cases[i].level);
+		assert_int_equal(out.commandline, cases[i].commandline);
+		assert_int_equal(out.local_command, cases[i].local_command);
+		if (cases[i].host != NULL)
+			assert_string_equal(out.host, cases[i].host);
+		else
+			assert_null(out.host);
+		proto_started_free(&out);
 	}
 }
 
@@ -280,9 +291,10 @@ static void prompts(void **state)
 static void texts(void **state)
 {
 	(void)state;
-	struct proto_notice notice = {.raw = true, .text = "\x1b[1mbanner\r\n\xff"}, notice_out;
+	struct proto_notice notice = {.raw = true, .banner = true, .text = "\x1b[1mbanner\r\n\xff"},
+			    notice_out;
 	ROUNDTRIP(notice, PROTO_NOTICE, &notice, &notice_out);
-	assert_true(notice_out.raw);
+	assert_true(notice_out.raw && notice_out.banner);
 	assert_string_equal(notice_out.text, notice.text);
 	proto_notice_free(&notice_out);
 
