@@ -185,13 +185,14 @@ static void format_value(const struct reply_value *v, char *out, size_t size)
 static const struct column {
 	const char *key, *heading;
 	bool right;
+	bool optional; /* left out where it is empty on every line; the last one only */
 } columns[] = {
-	{"id", "ID", true},	    {"label", "TRANSPORT", false},
-	{"state", "STATE", false},  {"sessions", "SESSIONS", true},
-	{"queued", "QUEUED", true}, {"age_s", "AGE", true},
-	{"idle_s", "IDLE", true},   {"bytes_in", "IN", true},
-	{"bytes_out", "OUT", true}, {"rtt_ms", "RTT", true},
-	{"via", "VIA", false},
+	{"id", "ID", true, false},	   {"label", "TRANSPORT", false, false},
+	{"state", "STATE", false, false},  {"sessions", "SESSIONS", true, false},
+	{"queued", "QUEUED", true, false}, {"age_s", "AGE", true, false},
+	{"idle_s", "IDLE", true, false},   {"bytes_in", "IN", true, false},
+	{"bytes_out", "OUT", true, false}, {"rtt_ms", "RTT", true, false},
+	{"via", "VIA", false, true},
 };
 
 void ctl_print_table(FILE *out, const struct ctl_reply *r)
@@ -200,9 +201,13 @@ void ctl_print_table(FILE *out, const struct ctl_reply *r)
 	int width[HW_ARRAY_LEN(columns)];
 
 	for (size_t c = 0; c < HW_ARRAY_LEN(columns); c++) {
-		width[c] = (int)strlen(columns[c].heading);
+		width[c] = columns[c].optional ? 0 : (int)strlen(columns[c].heading);
 		for (size_t i = 0; i < r->nitems; i++) {
-			format_value(ctl_reply_get(r, i, columns[c].key), cell, sizeof(cell));
+			const struct reply_value *v = ctl_reply_get(r, i, columns[c].key);
+
+			if (v == NULL && columns[c].optional)
+				continue; /* an older hawserd */
+			format_value(v, cell, sizeof(cell));
 			if ((int)strlen(cell) > width[c])
 				width[c] = (int)strlen(cell);
 		}
@@ -214,6 +219,11 @@ void ctl_print_table(FILE *out, const struct ctl_reply *r)
 			else
 				format_value(ctl_reply_get(r, line - 1, columns[c].key), cell,
 					     sizeof(cell));
+			if (columns[c].optional) {
+				if (width[c] > 0 && cell[0] != '\0')
+					fprintf(out, "  %s", cell);
+				continue;
+			}
 			fprintf(out, "%s%*s", c == 0 ? "" : "  ",
 				columns[c].right ? width[c] : -width[c], cell);
 		}

@@ -23,6 +23,8 @@
 #define SILENT_MS 10000
 /* Between a socket's end and the end of the process that had the other one. */
 #define ENDING_MS 250
+/* Without ConnectTimeout, for a descriptor that is to be passed. */
+#define PASS_TIMEOUT_S 120u
 /* From SIGHUP to SIGKILL. */
 #define KILL_MS 1000
 /* Of stderr, what is told; then what is logged; the rest is read and dropped. */
@@ -344,13 +346,18 @@ static void on_exit_seen(uv_poll_t *poll, int status, int events)
 		look(p); /* something that it has left in the background may go on */
 }
 
+static unsigned timeout_s(const struct proxy *p)
+{
+	return p->dest->connect_timeout > 0 ? p->dest->connect_timeout : PASS_TIMEOUT_S;
+}
+
 static void fail_by_timeout(struct proxy *p)
 {
 	struct cause why;
 
 	cause_set(&why, CAUSE_CONNECT_TIMEOUT,
-		  "%s: no answer through its ProxyCommand within ConnectTimeout of %u s",
-		  p->dest->typed, p->dest->connect_timeout);
+		  "%s: no answer through its ProxyCommand within %u s (ConnectTimeout)",
+		  p->dest->typed, timeout_s(p));
 	cause_hint(&why, "try it by hand: %s", p->dest->proxy_command);
 	fail(p, &why);
 }
@@ -378,8 +385,6 @@ static void on_timer(uv_timer_t *timer)
 		break;
 	case TIMER_KILL:
 		kill(-p->pid, SIGKILL);
-		/* One that hangs in the kernel shall not hold up the daemon's own end. */
-		uv_unref((uv_handle_t *)&p->pid_poll);
 		uv_close((uv_handle_t *)&p->timer, on_handle_closed);
 		break;
 	}
@@ -447,7 +452,6 @@ static void begin_kill(struct proxy *p)
 static void on_spawned(void *ctx)
 {
 	struct proxy *p = ctx;
-	unsigned timeout = p->dest->connect_timeout;
 
 	p->starting = false;
 	close_fd(&p->child_fd);
@@ -465,9 +469,9 @@ static void on_spawned(void *ctx)
 	log_debug("%s: ProxyCommand %d: %s", p->dest->label, (int)p->pid, p->dest->proxy_command);
 	open_poll(p, &p->err_poll, p->err_fd, &p->err_polling, on_err);
 	open_poll(p, &p->poll, p->fd, &p->polling, on_socket);
-	if (timeout > 0 && (p->dest->proxy_fdpass || timeout * 1000ull < SILENT_MS))
-		wait_for(p, TIMER_TIMEOUT, timeout * 1000ull);
-	else if (!p->dest->proxy_fdpass)
+	if (p->dest->proxy_fdpass || timeout_s(p) * 1000ull < SILENT_MS)
+		wait_for(p, TIMER_TIMEOUT, timeout_s(p) * 1000ull);
+	else
 		wait_for(p, TIMER_SILENT, SILENT_MS);
 }
 

@@ -147,7 +147,7 @@ void transport_reach_end(struct transport *t)
 static bool is_end_of_socket(const struct cause *why)
 {
 	return why->cls == CAUSE_CLOSED_BEFORE_BANNER || why->cls == CAUSE_SERVER_CLOSED ||
-	       why->cls == CAUSE_RESET;
+	       why->cls == CAUSE_RESET || why->cls == CAUSE_KEX;
 }
 
 void transport_fail_on_way(struct transport *t, const struct cause *why)

@@ -58,6 +58,8 @@ def test_chain_of_three(bare):
         "j1": "", "j2": f"127.0.0.1:{servers['j1'].port}",
         "j3": f"127.0.0.1:{servers['j2'].port}", "far": f"127.0.0.1:{servers['j3'].port}"}
     assert items["j1"]["address"] == "127.0.0.1" and items["far"]["address"] == ""
+    table = bare.ctl("list").text.splitlines()
+    assert table[0].endswith("  VIA") and sum("@127.0.0.1:" in line[30:] for line in table) == 3
 
 
 def test_exec_costs_one_round_trip(bare):
@@ -139,6 +141,28 @@ def test_bytes_come_through(jump):
     result = jump.run("far", "tee /dev/stderr | sha256sum", input=data)
     assert result.text.split()[0] == sha(data) and len(result.err) > 1 << 20
     assert sha(jump.run("far", "cat", input=data).out) == sha(data)
+
+
+def test_forwards_through_a_jump_host(jump):
+    """-W and -L at the host behind it; what the jump host's own configuration forwards is not set
+    up for its sake."""
+    listens, taken = free_port(), free_port()
+    jump.host("j1", jump.sshds["j1"], LocalForward=f"{taken} 127.0.0.1:1")
+    port = jump.sshds["far"].port
+    proc = jump.popen("-W", f"127.0.0.1:{port}", "far", stdin=subprocess.PIPE)
+    assert proc.stdout.readline().startswith(b"SSH-2.0-")
+    jump.popen("-N", "-L", f"{listens}:127.0.0.1:{port}", "far")
+
+    def answer():
+        try:
+            with socket.create_connection(("127.0.0.1", listens), timeout=20) as s:
+                return s.recv(8)
+        except OSError:
+            return None
+    assert wait_for(answer, "the forward") == b"SSH-2.0-"
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", taken))
+    assert logins(jump.sshds) == {"j1": 1, "far": 1}
 
 
 # ---- what goes wrong -------------------------------------------------------------------------

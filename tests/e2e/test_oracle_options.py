@@ -47,7 +47,7 @@ OPTIONS = [
     case("-K", "-K", "h", "echo x", native=False),
     case("-y", "-y", "h", "echo x", native=False),
     case("-S none", "-S", "none", "h", "echo x"),
-    case("-M", "-M", "h", "echo x", native="later"),
+    case("-M", "-M", "h", "echo x", native=False),
     case("-c", "-c", "aes128-ctr", "h", "echo x"),
     case("-m", "-c", "aes128-ctr", "-m", "hmac-sha2-256", "h", "echo x"),
     case("-b", "-b", "127.0.0.1", "h", "echo x"),

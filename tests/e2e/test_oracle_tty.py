@@ -8,7 +8,6 @@ import pytest
 from oracle import case, check, params, world  # noqa: F401
 from util import kill
 
-
 PLAIN = [
     case("-t tty", "-t", "h", "test -t 0 && test -t 1 && test -t 2 && echo yes", prints="yes"),
     case("no -t", "h", "tty"),
