@@ -352,8 +352,11 @@ static void settle(struct options *o)
 		o->stdin_null = true;
 		o->master = o->background = false;
 	}
-	/* ssh would expand the path, and only the daemon knows one in a configuration file. */
-	if (o->master && (o->control == NULL || !options_path_is_plain(o->control)))
+	/* Without a path there is nothing to be master at; one in a configuration file has no
+	 * effect, as ControlMaster there has none. */
+	if (o->control == NULL)
+		o->master = false;
+	else if (o->master && !options_path_is_plain(o->control))
 		hand_over(o, 'M');
 }
 

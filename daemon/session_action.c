@@ -120,7 +120,10 @@ static void on_resolved(void *ctx, struct destination *d, const struct cause *wh
 		return;
 	}
 	if (d == NULL) {
-		session_notice(a->session, 0, "Bad forwarding specification.");
+		session_notice(a->session, 0, "Bad %s specification.",
+			       a->cancel	     ? "forwarding close"
+			       : a->option[1] == 'R' ? "remote forwarding"
+						     : "local forwarding");
 		free_action(a);
 		return;
 	}

@@ -180,6 +180,9 @@ def type_line(term, line):
     ("-L", "Bad local forwarding specification."),
     ("-D", "Bad local forwarding specification."),
     ("-R", "Bad remote forwarding specification."),
+    ("-L 1:2", "Bad local forwarding specification."),
+    ("-R 1:2:3:4:5:6", "Bad remote forwarding specification."),
+    ("-KL abc", "Bad forwarding close specification."),
     ("-KL", "Bad forwarding close specification."),
     ("-h", "-KD[bind_address:]port                 Cancel dynamic forward"),
 ])

@@ -171,7 +171,7 @@ def test_forwards_of_a_live_request(warm, echoing):
     assert live.act("forward", "-L", f"127.0.0.1:{echoing.port}:{target}").startswith("bind ")
     assert live.notice().startswith("channel_setup_fwd_listener_tcpip: cannot listen to port: ")
     assert live.notice() == "Port forwarding failed."
-    assert live.act("forward", "-L", "nonsense") == "Bad forwarding specification."
+    assert live.act("forward", "-L", "nonsense") == "Bad local forwarding specification."
     assert live.act("forward", "-X", "8080") == "Bad forwarding specification."
     assert live.act("cancel", "-L", str(local)) == "Canceled forwarding."
     assert live.act("cancel", "-L", str(local)) == "Unknown port forwarding."

@@ -168,7 +168,6 @@ static void test_handed_over(void **state)
 		const char *argv[8], *phrase;
 	} lines[] = {
 		{{"-w", "0", "h"}, "option -w"},
-		{{"-M", "h"}, "option -M"},
 		{{"-MM", "-S", "/p", "h"}, "option -M"},
 		{{"-M", "-S", "/p%h", "h"}, "option -M"},
 		{{"-M", "-oControlPath=~/p", "h"}, "option -M"},
