@@ -15,7 +15,7 @@ ADDRESS = "192.0.2.7"  # of the block for documentation
 
 @pytest.fixture(scope="module")
 def address():
-    """An address on the loopback device of a network namespace, which is this process's meanwhile."""
+    """An address on the loopback device of a network that is this process's meanwhile."""
     libc = ctypes.CDLL(None, use_errno=True)
     before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -3,8 +3,6 @@ import pytest
 
 from oracle import case, check, params, world  # noqa: F401
 
-HELD = "by design: -O speaks of the held transport, and there is one"
-
 USAGE = [
     case("no words at all", status=255),
     case("no host", "-T", status=255),
@@ -111,7 +109,7 @@ VALUES = [
     case("-w bad", "-w", "x", "h", "true", native=False, status=255),
     case("-O bad verb", "-O", "bogus", "h", native=False, status=255),
     case("-O check, no master", "-O", "check", "-S", "@own@/none", "h",
-         status=255, why=HELD),
+         status=255),
     case("-O exit, no master", "-O", "exit", "-S", "@own@/none", "elsewhere", status=255, says=()),
     case("-Q bad", "-Q", "bogus", native=False, status=255),
     case("-s without a subsystem", "-s", "h", status=255,
