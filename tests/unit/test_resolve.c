@@ -378,7 +378,7 @@ static void test_subsystem_without_command(void **state)
 	f->args[2] = "-f";
 	ask(f, "h");
 	assert_non_null(f->d);
-	assert_string_equal(f->d->fallback, "ForkAfterAuthentication is set");
+	assert_true(f->d->fork_after_auth);
 }
 
 static void test_descriptor_of_the_caller(void **state)
