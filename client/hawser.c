@@ -123,15 +123,25 @@ static enum live_end try_request(struct options *o, char **argv, struct sharing 
 	return l.end;
 }
 
+/* Nobody is at the ControlPath. Who asks by -S whether somebody is wants to hear of that, in ssh's
+ * words; a ControlPath that is set in passing (Ansible) means the held transport. */
+static bool no_master(const struct options *o, char **argv, int *status)
+{
+	if (o->operation == NULL || !o->control_own)
+		return true;
+	*status = fallback_exec(argv, NULL);
+	return false;
+}
+
 /* Looks at the ControlPath of the command line. False: the call is over, *status is its end. */
 static bool share(struct options *o, char **argv, struct sharing *sh, int *status)
 {
 	char why[512];
 
 	*sh = (struct sharing){.control = {.fd = -1, .listener = -1}, .joined = -1};
-	if (o->control == NULL || !options_path_is_plain(o->control))
-		return true;
 	*status = HW_EXIT_FAILURE;
+	if (o->control == NULL || !options_path_is_plain(o->control))
+		return no_master(o, argv, status);
 	if (o->master) {
 		if (control_open(&sh->control, o->control, why, sizeof(why)))
 			return true;
@@ -140,7 +150,7 @@ static bool share(struct options *o, char **argv, struct sharing *sh, int *statu
 	}
 	switch (join_master(o->control, o->operation == NULL, &sh->joined)) {
 	case JOIN_NOBODY:
-		return true;
+		return no_master(o, argv, status);
 	case JOIN_FOREIGN:
 		*status = fallback_or_fail(argv, "the ControlPath is that of a running ssh");
 		return false;

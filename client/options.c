@@ -156,6 +156,7 @@ static bool apply(struct options *o, const struct option_rule *rule, char *value
 		return false;
 	case SOCKET_PATH:
 		note_control(o, value, strlen(value), true);
+		o->control_own = true;
 		break;
 	case LOG_FILE:
 		o->log_file = value;

@@ -22,6 +22,7 @@ struct options {
 	bool syslog;	   /* -y */
 	bool stdin_null;   /* -n, or -f which implies it */
 	bool background;   /* -f */
+	bool control_own;  /* -S was used: no other master, and no held transport, is meant */
 	bool master;	   /* -M */
 	bool no_session;   /* -N, or SessionType none */
 	int level;	   /* -1 with -q or LogLevel QUIET, else the number of -v */

@@ -257,10 +257,11 @@ static void refuse_terminal(struct channel *c)
 {
 	struct cause why;
 
-	cause_set(&why, CAUSE_CHANNEL, "%s: PTY allocation request failed on channel 0",
-		  c->t->dest->label);
-	cause_hint(&why, "the server gives this account no terminal (PermitTTY in sshd_config, or "
-			 "restrict in authorized_keys): try without -t");
+	cause_set(&why, CAUSE_CHANNEL, "PTY allocation request failed on channel 0");
+	cause_hint(&why,
+		   "%s gives this account no terminal (PermitTTY in sshd_config, or restrict in "
+		   "authorized_keys): try without -t",
+		   c->t->dest->label);
 	channel_end(c, CHANNEL_REQUEST_REFUSED, &why);
 }
 

@@ -99,6 +99,18 @@ void session_lend(struct session *s)
 	lend(s);
 }
 
+void session_lend_nothing(struct session *s)
+{
+	if (s->wanted.agent)
+		session_notice(s, -1,
+			       "Agent forwarding is disabled to avoid man-in-the-middle attacks.");
+	if (s->wanted.x11 != NULL)
+		session_notice(s, -1,
+			       "X11 forwarding is disabled to avoid man-in-the-middle attacks.");
+	s->wanted.agent = false;
+	s->wanted.x11 = NULL;
+}
+
 void session_lend_finish(struct session *s)
 {
 	dial_local_cancel(s->probe);

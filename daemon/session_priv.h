@@ -99,6 +99,8 @@ void session_on_lost(void *ctx, const struct cause *why);
 /* session_lend.c */
 /* Sees to what the session lends to the server; session_lent() follows, now or later. */
 void session_lend(struct session *s);
+/* The server is not the one that is known: nothing is lent to it, as in ssh. */
+void session_lend_nothing(struct session *s);
 /* Takes it back. */
 void session_lend_finish(struct session *s);
 /* Its goal has come to an end, the result is there: ssh stays while forwarded connections are open

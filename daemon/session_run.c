@@ -170,6 +170,8 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 		s->reused = reused;
 		session_tell_connection(s, channel_transport(c));
 	}
+	if (transport_untrusted(channel_transport(c)))
+		session_lend_nothing(s);
 	if (s->wanted.x11 != NULL)
 		x11_guest_attach(s->x11, channel_transport(c));
 	channel_claim(c, &s->wanted, &channel_events, s);

@@ -198,6 +198,17 @@ void session_end_when_unused(struct session *s)
 	bridge_detach(&s->bridge, s->tty ? on_typed : NULL); /* may end it all: ^C was typed */
 }
 
+/* Who knows whom the bytes would reach: as ssh has it. */
+static void forward_nothing(struct session *s)
+{
+	session_notice(s, -1, "Port forwarding is disabled to avoid man-in-the-middle attacks.");
+	if (s->dest->exit_on_forward_failure)
+		session_fail(s, "Error: forwarding disabled due to host key check failure",
+			     "see the warning about the host key", false);
+	else
+		run_local_command(s);
+}
+
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 {
 	struct session *s = ctx;
@@ -215,6 +226,10 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 	session_tell_connection(s, pool_lease_transport(l));
 	if (s->dest->nforwards == 0) {
 		run_local_command(s);
+		return;
+	}
+	if (transport_untrusted(pool_lease_transport(l))) {
+		forward_nothing(s);
 		return;
 	}
 	s->forwards = forward_set_create(s->app, pool_lease_transport(l), s->dest->label,

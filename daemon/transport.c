@@ -295,6 +295,7 @@ static void become_ready(struct transport *t, struct login_result *r)
 
 	t->session = r->session;
 	t->hint = r->hint;
+	t->untrusted = r->untrusted;
 	t->event = ssh_event_new();
 	ssh_set_blocking(t->session, 0);
 	ssh_set_counters(t->session, &t->socket, &t->packets);
@@ -466,6 +467,11 @@ struct transport *transport_open(const struct transport_env *env, struct destina
 void transport_close(struct transport *t, const struct cause *why)
 {
 	transport_fail(t, why);
+}
+
+bool transport_untrusted(const struct transport *t)
+{
+	return t->untrusted;
 }
 
 enum transport_state transport_state(const struct transport *t)

@@ -122,6 +122,9 @@ void transport_unlisten(struct transport *t, const char *address, uint16_t port)
 /* done of that ctx does not come any more; what the server grants all the same is taken back. */
 void transport_listen_forget(struct transport *t, const void *ctx);
 
+/* The host key was accepted against the evidence (StrictHostKeyChecking no): nothing may be
+ * forwarded over it, as in ssh. */
+bool transport_untrusted(const struct transport *t);
 /* The address that its socket has on this side, as getsockname(2) has it. False: it has none. */
 struct sockaddr_storage;
 bool transport_local_address(const struct transport *t, struct sockaddr_storage *out);

@@ -20,6 +20,7 @@ struct transport {
 	unsigned id;
 	enum transport_state state;
 	struct login_hint hint;
+	bool untrusted;
 
 	/* transport_reach.c */
 	struct dial *dial;   /* while dialling */

@@ -143,6 +143,42 @@ def test_agent_comes_back(box):
 
 
 @oracle
+def test_key_kept_for_destinations(bare):
+    """ssh-add -h: the agent is told whom it is lent to, so a key that may go by one host to another
+    does, and one that may not does not."""
+    first, second = bare.server(HostKeys=["ed25519"]), bare.server(HostKeys=["ecdsa"])
+    bare.trust(first, ["ed25519"])
+    bare.trust(second, ["ecdsa"])
+    bare.host("h", first)
+    bare.start_daemon()
+    agent = Agent(bare, "one")
+    one, two = (f"[127.0.0.1]:{s.port}" for s in (first, second))
+    onward = (f"ssh -F none -o IdentityFile=none -o BatchMode=yes -o StrictHostKeyChecking=yes"
+              f" -o UserKnownHostsFile={bare.known_hosts} -p {second.port}"
+              f" {bare.account.name}@127.0.0.1 echo there")
+    for hops, there in (([one, f"{one}>{two}"], True), ([one], False)):
+        bare.env.update(agent.env)
+        subprocess.run(["ssh-add", "-q", "-D"], env=bare.env, check=True)
+        words = [w for hop in hops for w in ("-h", hop)]
+        subprocess.run(["ssh-add", "-q", "-H", str(bare.known_hosts), *words,
+                        str(bare.keys.user)], env=bare.env, check=True)
+        assert (bare.run("-A", "h", onward).text == "there\n") == there
+
+
+@oracle
+def test_changed_host_key(box):
+    """StrictHostKeyChecking=no and another host key than is known: nothing is lent."""
+    wrong = " ".join(read_text(f"{box.keys.make('host_wrong')}.pub").split()[:2])
+    box.known_hosts.write_text(f"[127.0.0.1]:{box.sshd.port} {wrong}\n")
+    agent = Agent(box, "one")
+    for _ in range(2):
+        result = box.run("-A", "-o", "StrictHostKeyChecking=no", "h",
+                         "echo \"<$SSH_AUTH_SOCK>\"", env=agent.env)
+        assert result.text == "<>\n" and result.status == 0
+        assert "Agent forwarding is disabled to avoid man-in-the-middle attacks." in result.err
+
+
+@oracle
 def test_server_that_forbids_it(bare):
     """AllowAgentForwarding no: the session runs, without an agent."""
     server = bare.server(AllowAgentForwarding="no")
@@ -192,3 +228,14 @@ def test_descriptors(box):
     before = len(box.daemon_fds())
     box.ok("-A", "h", "for i in 1 2 3 4 5 6 7 8 9; do ssh-add -l; done", env=agent.env)
     wait_for(lambda: len(box.daemon_fds()) <= before, "the descriptors' end")
+
+
+@oracle
+def test_through_a_jump_host(box):
+    """-A goes to the last host, not to those on the way."""
+    far = box.server()
+    box.trust(far)
+    box.host("far", far, ProxyJump="h")
+    agent = Agent(box, "one")
+    assert agent.fingerprint in box.ok("-A", "far", "ssh-add -l", env=agent.env)
+    assert box.ok("h", "echo \"<$SSH_AUTH_SOCK>\"", env=agent.env) == "<>\n"

@@ -162,6 +162,16 @@ def test_wrong_operation(warm, cs):
 
 
 @pytest.mark.oracle
+def test_nobody_at_the_path(warm, cs):
+    """-S: whether that master lives is asked, not whether a transport is held."""
+    for operation in ("check", "exit", "stop", "forward"):
+        result = warm.run("-S", cs, "-O", operation, "h")
+        assert result.status == 255
+        assert result.err.strip() == f"Control socket connect({cs}): No such file or directory"
+    assert warm.ok("h", "true") == ""
+
+
+@pytest.mark.oracle
 def test_none_is_no_path(warm):
     """-S none: no socket called none."""
     assert warm.ok("-S", "none", "h", "echo x", cwd=warm.dir) == "x\n"

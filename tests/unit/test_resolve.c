@@ -379,6 +379,7 @@ static void test_subsystem_without_command(void **state)
 	ask(f, "h");
 	assert_non_null(f->d);
 	assert_true(f->d->fork_after_auth);
+	assert_null(f->d->fallback);
 }
 
 static void test_descriptor_of_the_caller(void **state)
