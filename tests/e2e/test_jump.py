@@ -282,6 +282,7 @@ def test_questions_of_both_logins(bare):
     term.sendline(password)
     term.expect(rf"The authenticity of host '\[127.0.0.1\]:{servers['far'].port} "
                 r"\(<no hostip for proxy command>\)' can't be established")
+    term.expect_exact("(yes/no/[fingerprint])? ")
     term.sendline("yes")
     term.expect_exact("in\r\n")
     term.expect(pexpect.EOF)
