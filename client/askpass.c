@@ -94,6 +94,8 @@ bool askpass_ask(const char *text, bool confirm, const struct prompt_watch *watc
 	*reason = "SSH_ASKPASS could not be started";
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return false;
+	/* Ignored by our starter, it would take the status from us. */
+	signal(SIGCHLD, SIG_DFL);
 	pid_t pid = fork();
 	if (pid == 0)
 		run(program, text, confirm, out[1], &watch->signals->old);

@@ -351,7 +351,10 @@ def test_socket_options(box, words, keepalive, tos):
     for number, target in box.daemon_fds().items():
         if not target.startswith("socket:"):
             continue
-        with socket.socket(fileno=libc.syscall(PIDFD_GETFD, held, number, 0)) as s:
+        fd = libc.syscall(PIDFD_GETFD, held, number, 0)
+        if fd < 0:
+            continue  # closed meanwhile: a login's
+        with socket.socket(fileno=fd) as s:
             if s.family == socket.AF_INET and s.getpeername()[1] == box.sshd.port:
                 found.append((s.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
                               s.getsockopt(socket.IPPROTO_IP, socket.IP_TOS)))
