@@ -342,7 +342,7 @@ static void lookup_failed(struct dial *d, int error)
 	finish(d, -1, "", &why);
 }
 
-static int to_eai(int status)
+int dial_eai(int status)
 {
 	switch (status) {
 	case UV_EAI_AGAIN:
@@ -372,7 +372,7 @@ static void on_lookup(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 		take_addresses(d, list);
 	uv_freeaddrinfo(list);
 	if (status != 0 || d->count == 0)
-		lookup_failed(d, status != 0 ? to_eai(status) : EAI_NONAME);
+		lookup_failed(d, status != 0 ? dial_eai(status) : EAI_NONAME);
 	else
 		start_next(d);
 }
@@ -466,7 +466,7 @@ static void on_source(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 		dial_source_take(&d->source, list);
 	uv_freeaddrinfo(list);
 	if (status != 0)
-		source_failed(d, gai_strerror(to_eai(status)));
+		source_failed(d, gai_strerror(dial_eai(status)));
 	else
 		reach_host(d);
 }

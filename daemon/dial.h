@@ -28,6 +28,8 @@ typedef void (*dial_cb)(void *ctx, int fd, const char *peer, const struct cause 
 struct dial *dial_to(uv_loop_t *loop, const struct dial_want *want, dial_cb cb, void *ctx);
 /* To a destination's server, as its ConnectTimeout, ConnectionAttempts and the like have it. */
 struct dial *dial_start(uv_loop_t *loop, const struct destination *d, dial_cb cb, void *ctx);
+/* A failed look-up's status, as libuv has it, in getaddrinfo(3)'s numbers (for gai_strerror(3)). */
+int dial_eai(int status);
 /* cb will not be called. */
 void dial_cancel(struct dial *dial);
 

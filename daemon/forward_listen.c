@@ -152,20 +152,6 @@ static void look_up_failed(struct forward *f, int error)
 	forward_settle(f, false);
 }
 
-static int to_eai(int status)
-{
-	switch (status) {
-	case UV_EAI_AGAIN:
-		return EAI_AGAIN;
-	case UV_EAI_FAIL:
-		return EAI_FAIL;
-	case UV_EAI_FAMILY:
-		return EAI_FAMILY;
-	default:
-		return EAI_NONAME;
-	}
-}
-
 static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
 {
 	struct forward_lookup *l = hw_container_of(request, struct forward_lookup, request);
@@ -177,7 +163,7 @@ static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo 
 		if (status == 0)
 			listen_everywhere(f, list);
 		else
-			look_up_failed(f, to_eai(status));
+			look_up_failed(f, dial_eai(status));
 	}
 	uv_freeaddrinfo(list);
 }
