@@ -156,7 +156,7 @@ static bool prove_port(struct listen_request *r, int rc, int bound)
 bool transport_global_step(struct transport *t)
 {
 	struct listen_request *r = t->listens;
-	uint64_t before;
+	uint64_t before, received = t->packets.in_packets;
 	int rc, bound;
 
 	if (r == NULL || (t->keepalive_pending && !r->sent))
@@ -167,13 +167,16 @@ bool transport_global_step(struct transport *t)
 		r->sent = true;
 		/* Silence from now on counts as a keepalive's would. */
 		t->keepalive_pending = true;
-		t->last_in_packets = t->packets.in_packets;
+		/* Of before: the call may have read the answer already. */
+		t->last_in_packets = received;
 		t->keepalive_ns = uv_hrtime();
 	}
 	if (rc == SSH_AGAIN)
 		return false;
 	if (transport_session_dead(t))
 		return false;
+	if (r->sent)
+		t->keepalive_pending = false; /* answered; else the next one would wait for ever */
 	if (!r->sent && ++r->stale <= STALE_ANSWERS_MAX)
 		return true; /* a keepalive's answer: ours is still to be asked */
 	if (prove_port(r, rc, bound)) {
