@@ -118,6 +118,9 @@ static bool pump(struct transport *t)
 		if (t->socket.in_bytes - before < LIBSSH_READ_SIZE &&
 		    !(ssh_get_poll_flags(t->session) & SSH_WRITE_PENDING))
 			return false;
+		/* An answer to it is to be looked at before the next packet comes. */
+		if (transport_global_busy(t))
+			return true;
 	}
 	return true;
 }
@@ -201,6 +204,7 @@ static void turn(struct transport *t)
 	/* libssh's own poll(2) goes by it too: whatever is there is to be read now. */
 	set_low_water(t, 1);
 	for (int round = 0; more && round < TURN_ROUNDS; round++) {
+		transport_global_step(t);
 		more = pump(t);
 		transport_note_answers(t);
 		if (transport_session_dead(t) || t->state != TRANSPORT_READY)
