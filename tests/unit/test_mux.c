@@ -7,12 +7,14 @@
 #include <string.h>
 #include "client/mux.h"
 
-/* Reads all of in, step bytes at a time; returns how many messages there were, the last in *m. */
+/* Reads all of in, step bytes at a time; returns how many messages there were, the last in *m, which
+ * is good until the next call. */
 static int read_all(const uint8_t *in, size_t len, size_t step, struct mux_message *m, bool *broken)
 {
-	struct mux_reader r = {0};
+	static struct mux_reader r; /* m->rest lies in it */
 	int count = 0;
 
+	r = (struct mux_reader){0};
 	*broken = false;
 	for (size_t at = 0; at < len && !*broken;) {
 		size_t piece = len - at < step ? len - at : step, used;
