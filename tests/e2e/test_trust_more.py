@@ -100,6 +100,18 @@ def test_revoked_file_that_says_nothing(host, what):
     assert box.sshd.logins() == 0
 
 
+@pytest.mark.parametrize("what", ["fifo", "endless"])
+def test_revoked_file_that_is_none(host, what):
+    """What has no end, or none that can be waited for, is no empty list."""
+    path = host.dir / "list"
+    if what == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    refused(again(host, RevokedHostKeys=str(path)))
+    assert host.sshd.logins() == 0
+
+
 @oracle
 def test_revocation_comes_before_all_else(host):
     """Neither StrictHostKeyChecking=no nor NoHostAuthenticationForLocalhost gets past it."""
