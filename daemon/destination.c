@@ -126,8 +126,10 @@ static char *agent_socket(struct parser *p)
 		socket = expand_getenv(p->ctx.env, value + 1, strlen(value + 1));
 		return socket != NULL && socket[0] != '\0' ? xstrdup(socket) : NULL;
 	}
-	if (value[0] != '~')
-		return xstrdup(value); /* -G has expanded it */
+	if (value[0] != '~') /* -G has expanded it */
+		return value[0] == '/' || p->ctx.cwd == NULL
+			       ? xstrdup(value)
+			       : xasprintf("%s/%s", p->ctx.cwd, value);
 	path = expand_path(value, &p->ctx, &why);
 	if (path == NULL)
 		note_trouble(p, "IdentityAgent", why);
@@ -276,6 +278,13 @@ static void key_vector(FILE *f, const char *name, char *const *values)
 		fprintf(f, "%s %s\n", name, *values);
 }
 
+static const char *host_name(const struct destination *d)
+{
+	const char *host = destination_line(d->raw, "host");
+
+	return host != NULL ? host : d->typed;
+}
+
 /* Lines of class KEY as printed, files as they were expanded. */
 static bool fill_key(struct destination *d)
 {
@@ -301,6 +310,11 @@ static bool fill_key(struct destination *d)
 	if (destination_line(d->raw, "identityagent") != NULL &&
 	    strcmp(destination_line(d->raw, "identityagent"), "SSH_AUTH_SOCK") != 0)
 		fprintf(f, "=identityagent %s\n", d->agent_socket ? d->agent_socket : "none");
+	if (d->revoked_host_keys != NULL)
+		fprintf(f, "=revokedhostkeys %s\n", d->revoked_host_keys);
+	/* It is told the name that was typed, and may go by it. */
+	if (d->known_hosts_command != NULL && strchr(d->known_hosts_command, '%') != NULL)
+		fprintf(f, "=host %s\n", host_name(d));
 	if (d->forward_agent != NULL)
 		fprintf(f, "=forwardagent %s\n", d->forward_agent);
 	destination_write_proxy_key(f, d);
@@ -334,7 +348,7 @@ static bool fill(struct parser *p, const struct client_context *client, struct c
 	p->ctx.hostname = d->hostname;
 	p->ctx.user = d->user;
 	p->ctx.port = line(p, "port");
-	p->ctx.typed = line(p, "host") != NULL ? line(p, "host") : d->typed;
+	p->ctx.typed = host_name(d);
 	p->ctx.alias = line(p, "hostkeyalias") != NULL ? line(p, "hostkeyalias") : p->ctx.typed;
 	p->ctx.env = client->env;
 	p->ctx.cwd = client->cwd;
@@ -343,6 +357,7 @@ static bool fill(struct parser *p, const struct client_context *client, struct c
 	fill_algorithms(p);
 	fill_trust(p);
 	fill_authentication(p);
+	destination_fill_cwd(d, client->cwd);
 	note_phrase(p, destination_fill_session(d, &p->ctx, client->args));
 	d->fallback = joined_fallback(p);
 	if (!fill_key(d)) {
@@ -376,6 +391,9 @@ struct destination *destination_parse(const char *text, const char *defaults, co
 void destination_set_jump(struct destination *d, struct destination *jump)
 {
 	d->jump = jump;
+	/* Who wants nothing held afterwards wants that of the whole way. */
+	for (struct destination *j = jump; d->hold_nothing && j != NULL; j = j->jump)
+		j->hold_nothing = true;
 	if (d->fallback == NULL && jump->fallback != NULL)
 		d->fallback = xasprintf("for its jump host %s: %s", jump->typed, jump->fallback);
 	/* Its LocalCommand would run beside a session that is none of the user's. */

@@ -31,6 +31,7 @@ struct destination {
 	char *proxy_command;	  /* NULL or ProxyCommand, tokens expanded */
 	bool proxy_fdpass;	  /* ProxyUseFdpass */
 	char proxy_env[65];	  /* digest of the variables that proxy_command names; or empty */
+	char *cwd;		  /* NULL, or where the client stands: a command looks there */
 	char *jump_spec;	  /* NULL or ProxyJump, tokens expanded */
 	struct destination *jump; /* NULL, or the last host of jump_spec, a reference; it may have a
 				     jump of its own */

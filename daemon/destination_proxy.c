@@ -104,8 +104,38 @@ char *destination_fill_proxy(struct destination *d, const struct expand_context 
 	return NULL;
 }
 
+/* Does the command's text name a file from where the client stands: its program, or a word that
+ * begins with ./ or ../? What else it may look for there is not to be seen. */
+static bool is_local(const char *command)
+{
+	static const char between[] = " \t\n\"'=;|&()<>";
+	bool program = true;
+
+	if (command == NULL)
+		return false;
+	for (command += strspn(command, between); *command != '\0';) {
+		size_t len = strcspn(command, between);
+
+		if (strncmp(command, "./", 2) == 0 || strncmp(command, "../", 3) == 0 ||
+		    (program && strchr("/~$", command[0]) == NULL &&
+		     memchr(command, '/', len) != NULL))
+			return true;
+		program = program && len == strlen("exec") && strncmp(command, "exec", len) == 0;
+		command += len;
+		command += strspn(command, between);
+	}
+	return false;
+}
+
+void destination_fill_cwd(struct destination *d, const char *cwd)
+{
+	if (cwd != NULL && (is_local(d->proxy_command) || is_local(d->known_hosts_command)))
+		d->cwd = xstrdup(cwd);
+}
+
 void destination_finish_proxy(struct destination *d)
 {
+	free(d->cwd);
 	free(d->proxy_command);
 	free(d->jump_spec);
 	destination_unref(d->jump);
@@ -117,6 +147,8 @@ void destination_write_proxy_key(FILE *f, const struct destination *d)
 		fprintf(f, "=proxycommand %s\n", d->proxy_command);
 	if (d->proxy_env[0] != '\0')
 		fprintf(f, "=proxyenv %s\n", d->proxy_env);
+	if (d->cwd != NULL)
+		fprintf(f, "=cwd %s\n", d->cwd);
 	if (d->jump != NULL)
 		fprintf(f, "=jump %s\n", d->jump->key);
 }

@@ -10,6 +10,8 @@
 /* Fills in proxy_command, proxy_fdpass, proxy_env and jump_spec from d->raw. NULL, or a phrase (on
  * the heap): ssh shall say, or do, it itself. */
 char *destination_fill_proxy(struct destination *d, const struct expand_context *ctx);
+/* Fills in cwd, once proxy_command and known_hosts_command are there. */
+void destination_fill_cwd(struct destination *d, const char *cwd);
 void destination_finish_proxy(struct destination *d);
 /* The lines of the pool's key. */
 void destination_write_proxy_key(FILE *f, const struct destination *d);

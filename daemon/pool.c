@@ -188,6 +188,32 @@ static void fail_those_over(struct pool *pool)
 	pool_fail_waiters(pool, is_over, NULL, &why, false);
 }
 
+static bool any_ready(const struct pool *pool)
+{
+	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (s->ready && !s->draining)
+			return true;
+	}
+	return false;
+}
+
+/* Who would have used the first transport has left: as with ssh, its login ends with them. */
+static void end_unwanted(struct pool *pool)
+{
+	struct cause why;
+
+	if (pool->waiters != NULL || any_ready(pool))
+		return;
+	for (struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (s->ready || s->draining)
+			continue;
+		cause_set(&why, CAUSE_CLOSED_BY_USER, "nobody waits for the login to %s any more",
+			  s->dest->label);
+		s->unwanted = true;
+		slot_close(s, &why);
+	}
+}
+
 static void on_serve(void *ctx)
 {
 	struct pool *pool = ctx;
@@ -213,6 +239,7 @@ static void on_serve(void *ctx)
 	for (struct slot *s = pool->slots; s != NULL; s = s->next)
 		slot_keep_warm(s);
 	open_more(pool);
+	end_unwanted(pool);
 	pools_schedule(pool->pools);
 	pools_drop_if_empty(pool);
 }
@@ -279,15 +306,6 @@ static void take_settings(struct pool *pool, const struct destination *dest)
 	}
 	if (dest->persist >= 0)
 		pool->persist = dest->persist;
-}
-
-static bool any_ready(const struct pool *pool)
-{
-	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
-		if (s->ready && !s->draining)
-			return true;
-	}
-	return false;
 }
 
 struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,

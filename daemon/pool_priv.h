@@ -26,6 +26,7 @@ struct slot {
 	struct lend_agent *agent; /* NULL: none is forwarded */
 	struct destination *dest; /* of the waiter that it was opened for: BatchMode and the like */
 	bool ready;
+	bool unwanted;	      /* nobody waits for its login any more */
 	bool draining;	      /* gets no new session; closed when the last has ended */
 	bool warm_blocked;    /* no warm channel until something changes */
 	bool never_warm;      /* the server takes no session at all, or only one */

@@ -309,7 +309,7 @@ static void on_ended(void *ctx, const struct cause *why, bool handover)
 	free_prompt(s);
 	end_leases(s, why);
 	lend_agent_destroy(s->agent);
-	if (!s->ready)
+	if (!s->ready && !s->unwanted)
 		login_failed(s, why, handover);
 	destination_unref(s->dest);
 	free(s);

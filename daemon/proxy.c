@@ -238,6 +238,25 @@ static void hand_on_own(struct proxy *p)
 	hand_on(p, fd);
 }
 
+/* The first of the descriptors that came, or -1; no other one is kept. */
+static int passed_fd(struct msghdr *msg)
+{
+	int kept = -1, fd;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; CMSG_LEN(at + sizeof(fd)) <= c->cmsg_len; at += sizeof(fd)) {
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+			if (kept >= 0)
+				close(fd);
+			else
+				kept = fd;
+		}
+	}
+	return kept;
+}
+
 static void take_passed(struct proxy *p)
 {
 	char byte;
@@ -251,14 +270,11 @@ static void take_passed(struct proxy *p)
 			     .msg_control = control.bytes,
 			     .msg_controllen = sizeof(control.bytes)};
 	ssize_t n = recvmsg(p->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	int fd = -1, one = 1, flags;
+	int fd = n > 0 ? passed_fd(&msg) : -1, one = 1, flags;
 	struct cause why;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	if (fd < 0) {
 		if (n > 0) {
 			cause_set(&why, CAUSE_PROXY, "%s: its ProxyCommand passed no descriptor",

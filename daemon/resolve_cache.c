@@ -194,13 +194,19 @@ static bool any_has_dollar(const struct destination *d)
 	return d != NULL;
 }
 
-/* Does a value that names files depend on the directory the client stands in? */
-static bool names_relative_file(const struct destination *d)
+/* Does a value depend on the directory the client stands in? */
+static bool depends_on_cwd(const struct destination *d)
 {
-	static const char *const keywords[] = {"identityfile ", "certificatefile ",
-					       "userknownhostsfile ", "globalknownhostsfile "};
+	static const char *const keywords[] = {"identityfile ",	      "certificatefile ",
+					       "userknownhostsfile ", "globalknownhostsfile ",
+					       "revokedhostkeys ",    "identityagent "};
+	const char *forwarded = destination_raw(d, "forwardagent");
 
-	if (d->jump != NULL && names_relative_file(d->jump))
+	/* yes and no are no files */
+	if (d->cwd != NULL || (forwarded != NULL && strchr("/~%", forwarded[0]) == NULL &&
+			       strchr(forwarded, '/') != NULL))
+		return true;
+	if (d->jump != NULL && depends_on_cwd(d->jump))
 		return true;
 	for (char *const *line = d->raw; *line != NULL; line++) {
 		for (size_t i = 0; i < HW_ARRAY_LEN(keywords); i++) {
@@ -266,7 +272,7 @@ void resolve_cache_put(struct resolve_cache *c, const struct resolve_query *q,
 	e->variables =
 		files->variables || files->executed || has_dollar(q->args) || any_has_dollar(d);
 	/* A variable may stand for a relative path. */
-	if (e->variables || files->relative || names_relative_file(d))
+	if (e->variables || files->relative || depends_on_cwd(d))
 		e->cwd = xstrdup(q->client.cwd != NULL ? q->client.cwd : "");
 	if (e->variables)
 		hash_env(q->client.env, e->env);

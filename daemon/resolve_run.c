@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,45 +84,50 @@ static int take(int fd, struct bytebuf *buf)
 	}
 }
 
-/* Until the child's stdout ends: a command that Match exec left in the background may hold its
- * stderr for ever, but not its stdout. */
-static int collect(struct streams *s, int cancel_fd, int64_t deadline)
+/* Reads stream i, which is closed at its end. */
+static int follow(struct streams *s, int i)
 {
-	for (;;) {
-		struct pollfd p[3] = {
+	int r = take(s->fd[i], &s->buf[i]);
+
+	if (r != HW_EOF)
+		return r == HW_ETOOBIG ? r : HW_OK;
+	close(s->fd[i]);
+	s->fd[i] = -1;
+	return HW_OK;
+}
+
+/* Until the child's stdout has ended, and the child: a command that Match exec left in the
+ * background may hold its stderr for ever, but not its stdout; one that closes its stdout may run
+ * on for ever. end_fd: its pidfd, or -1. */
+static int collect(struct streams *s, int end_fd, int cancel_fd, int64_t deadline)
+{
+	while (s->fd[0] >= 0 || end_fd >= 0) {
+		struct pollfd p[4] = {
 			{.fd = s->fd[0], .events = POLLIN},
 			{.fd = s->fd[1], .events = POLLIN},
 			{.fd = cancel_fd, .events = POLLIN},
+			{.fd = end_fd, .events = POLLIN},
 		};
 		int64_t left = deadline - now_ms();
-		int n, r;
+		int n;
 
 		if (left <= 0)
 			return HW_ETIMEOUT;
-		n = poll(p, 3, (int)left);
+		n = poll(p, 4, (int)left);
 		if (n < 0 && errno != EINTR)
 			return HW_ESYS;
 		if (n <= 0)
 			continue;
 		if (p[2].revents != 0)
 			return HW_EAGAIN;
-		if (p[1].revents != 0) {
-			r = take(s->fd[1], &s->buf[1]);
-			if (r == HW_ETOOBIG)
-				return r;
-			if (r == HW_EOF) {
-				close(s->fd[1]);
-				s->fd[1] = -1;
-			}
+		for (int i = 1; i >= 0; i--) {
+			if (p[i].revents != 0 && follow(s, i) == HW_ETOOBIG)
+				return HW_ETOOBIG;
 		}
-		if (p[0].revents != 0) {
-			r = take(s->fd[0], &s->buf[0]);
-			if (r == HW_ETOOBIG)
-				return r;
-			if (r == HW_EOF)
-				return HW_OK;
-		}
+		if (p[3].revents != 0)
+			end_fd = -1;
 	}
+	return HW_OK;
 }
 
 static char *text_of(struct bytebuf *buf)
@@ -147,8 +153,12 @@ int resolve_run(const char *file, char *const *argv, char *const *env, const cha
 	r = start(file, argv, env, cwd, &s, &pid);
 	saved = errno;
 	if (r == HW_OK) {
-		r = collect(&s, cancel_fd, deadline);
+		int end_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+		r = collect(&s, end_fd, cancel_fd, deadline);
 		saved = errno;
+		if (end_fd >= 0)
+			close(end_fd);
 		if (r != HW_OK)
 			kill(-pid, SIGKILL);
 		while (waitpid(pid, &o->status, 0) < 0 && errno == EINTR)

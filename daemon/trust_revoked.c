@@ -9,30 +9,42 @@
 #include "daemon/trust_priv.h"
 #include "protocol/alloc.h"
 
-#define FILE_SIZE_MAX (16L * 1024 * 1024)
+#define FILE_SIZE_MAX (16u * 1024 * 1024)
+#define READ_SIZE     65536u
 
-/* The whole file with a NUL behind it; NULL with errno. Devices such as /dev/null are empty. */
+/* The whole file with a NUL behind it; NULL with errno. What it says of its size is not believed:
+ * /dev/null and the like are empty, files of /proc are not. A FIFO cannot be waited for here, and
+ * to take it for an empty list would let every key in. */
 static char *read_whole(const char *path, size_t *len)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 	char *data = NULL;
-	ssize_t n = 0;
+	size_t room = 0;
+	ssize_t n = 1;
 
 	*len = 0;
 	if (fd == -1)
 		return NULL;
-	if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode) || st.st_size > FILE_SIZE_MAX) {
-		errno = S_ISDIR(st.st_mode) ? EISDIR : EFBIG;
-	} else {
-		data = xcalloc(1, (size_t)st.st_size + 1);
-		while (*len < (size_t)st.st_size &&
-		       (n = read(fd, data + *len, (size_t)st.st_size - *len)) > 0)
-			*len += (size_t)n;
-		if (n < 0) {
-			free(data);
-			data = NULL;
+	if (fstat(fd, &st) != 0 || !(S_ISREG(st.st_mode) || S_ISCHR(st.st_mode))) {
+		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+		n = -1;
+	}
+	while (n > 0 && *len <= FILE_SIZE_MAX) {
+		if (room - *len < 2) {
+			room = room * 2 + READ_SIZE;
+			data = xreallocarray(data, room, 1);
 		}
+		n = read(fd, data + *len, room - *len - 1);
+		*len += n > 0 ? (size_t)n : 0;
+	}
+	if (n > 0)
+		errno = EFBIG;
+	if (n == 0) {
+		data[*len] = '\0';
+	} else {
+		free(data);
+		data = NULL;
 	}
 	close(fd);
 	return data;
@@ -51,7 +63,7 @@ int trust_revoked_check(struct login *l, const struct shown_key *k)
 		return HW_OK;
 	data = read_whole(path, &len);
 	if (data == NULL)
-		problem = strerror(errno);
+		problem = errno == EINVAL ? "not a regular file" : strerror(errno);
 	else
 		verdict = knownhosts_krl_check(data, len, &k->blob);
 	free(data);

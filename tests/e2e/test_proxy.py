@@ -35,7 +35,7 @@ PASSER = """
 import array, socket, sys
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 out = socket.socket(fileno=1)
-out.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))])
+out.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()] * int(sys.argv[2])))])
 """
 
 
@@ -130,11 +130,23 @@ def test_own_transport_for_another_command(relay):
 
 def test_descriptor_passed(relay):
     """ProxyUseFdpass: the command passes a connected socket and is gone; nothing is left of it."""
-    proxied(relay, f"/usr/bin/python3 {relay.dir}/passer.py %p", ProxyUseFdpass="yes")
+    proxied(relay, f"/usr/bin/python3 {relay.dir}/passer.py %p 1", ProxyUseFdpass="yes")
     data = pattern(4 << 20)
     assert sha(relay.run("p", "cat", input=data).out) == sha(data)
     wait_for(lambda: running(relay) == [], "the command's end")
     assert relay.ok("p", "echo in") == "in\n" and relay.sshd.logins() == 1
+
+
+def test_one_descriptor_is_kept(relay):
+    """A command that passes more than it should leaves nothing more behind."""
+    proxied(relay, f"/usr/bin/python3 {relay.dir}/passer.py %p 2", ProxyUseFdpass="yes")
+    relay.ok("h", "true")
+    before = len(relay.daemon_fds())
+    for _ in range(3):
+        assert relay.ok("p", "echo in") == "in\n"
+        relay.ctl("close", "p")
+        wait_for(lambda: running(relay) == [], "the command's end")
+    wait_for(lambda: len(relay.daemon_fds()) <= before, f"{before} descriptors", 5)
 
 
 def test_bytes_come_through(relay):

@@ -100,6 +100,18 @@ def test_revoked_file_that_says_nothing(host, what):
     assert box.sshd.logins() == 0
 
 
+@pytest.mark.parametrize("what", ["fifo", "endless"])
+def test_revoked_file_that_is_none(host, what):
+    """What has no end, or none that can be waited for, is no empty list."""
+    path = host.dir / "list"
+    if what == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    refused(again(host, RevokedHostKeys=str(path)))
+    assert host.sshd.logins() == 0
+
+
 @oracle
 def test_revocation_comes_before_all_else(host):
     """Neither StrictHostKeyChecking=no nor NoHostAuthenticationForLocalhost gets past it."""
@@ -161,10 +173,12 @@ def test_known_hosts_command_that_fails(host, body, words):
     assert host.sshd.logins() == 0
 
 
-def test_known_hosts_command_that_hangs(host):
-    """It is ended with the login's time (ConnectTimeout); nobody else waits meanwhile."""
+@pytest.mark.parametrize("first", [":", "exec >&-"])
+def test_known_hosts_command_that_hangs(host, first):
+    """It is ended with the login's time (ConnectTimeout), also when it has closed its stdout; nobody
+    else waits meanwhile."""
     box = host
-    program = command(box, f"echo $$ >{box.dir}/pid", "exec sleep 1000")
+    program = command(box, first, f"echo $$ >{box.dir}/pid", "exec sleep 1000")
     box.host("slow", box.sshd, KnownHostsCommand=program, ConnectTimeout=2)
     client = box.popen("slow", "true")
     pid = int(wait_for(lambda: read_text(box.dir / "pid").strip(), "the program"))
