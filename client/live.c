@@ -256,7 +256,8 @@ static void handle_silence(struct live *l)
 	long pid = connect_peer_pid(l->sock);
 	tty_restore();
 	say("hawserd (pid %ld) does not answer; the command may have run", pid);
-	say("end it with `hawserctl stop --now` or `kill %ld`, then try again", pid);
+	/* Who is stopped, or never comes back to its loop, hears of no other signal. */
+	say("end it with `kill -9 %ld`, then try again", pid);
 	live_done(l, HW_EXIT_FAILURE);
 }
 
