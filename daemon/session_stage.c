@@ -117,8 +117,7 @@ static void run_local_command(struct session *s)
 {
 	struct proto_prompt p = {.kind = PROTO_PROMPT_COMMAND, .intro = s->dest->local_command};
 
-	if (s->dest->local_command == NULL || s->local_command_done ||
-	    !(s->request.words.flags & PROTO_CAN_RUN)) {
+	if (s->dest->local_command == NULL || s->local_command_done) {
 		reach_goal(s);
 		return;
 	}
@@ -201,8 +200,7 @@ void session_end_when_unused(struct session *s)
 /* Who knows whom the bytes would reach: as ssh has it. */
 static void forward_nothing(struct session *s)
 {
-	session_notice(s, -1,
-		       "Port forwarding is disabled to avoid man-in-the-middle attacks.");
+	session_notice(s, -1, "Port forwarding is disabled to avoid man-in-the-middle attacks.");
 	if (s->dest->exit_on_forward_failure)
 		session_fail(s, "Error: forwarding disabled due to host key check failure",
 			     "see the warning about the host key", false);
