@@ -56,7 +56,8 @@ static void lost(struct live *l, const char *what)
 	char host[256], *hint;
 
 	options_host_name(l->opt, host, sizeof(host));
-	if (bytebuf_len(&l->out) > 0 && !l->heard)
+	/* Questions come, and LocalCommand runs, before anything is asked of the server. */
+	if ((bytebuf_len(&l->out) > 0 && !l->heard) || (l->asking && !l->started))
 		hint = xstrdup("the command was not run; try again");
 	else
 		hint = xasprintf("the command %s; look at %s before you repeat it",
