@@ -1,6 +1,7 @@
 #include "client/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +71,7 @@ bool control_open(struct control *c, const char *path, char *why, size_t why_siz
 	char suffix[SUFFIX_LEN + 1];
 	struct stat sb;
 
-	*c = (struct control){.fd = -1, .listener = -1, .path = xstrdup(path)};
+	*c = (struct control){.fd = -1, .listener = -1, .spare = -1, .path = xstrdup(path)};
 	random_suffix(suffix);
 	if ((size_t)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s.%s", path, suffix) >=
 	    sizeof(sun.sun_path)) {
@@ -82,6 +83,7 @@ bool control_open(struct control *c, const char *path, char *why, size_t why_siz
 	}
 	c->fd = epoll_create1(EPOLL_CLOEXEC);
 	c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	c->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (c->fd < 0 || c->listener < 0 || !listen_at(c, &sun, &sb)) {
 		snprintf(why, why_size, "unix_listener: cannot bind to path %s: %s", sun.sun_path,
 			 strerror(errno));
@@ -129,6 +131,9 @@ void control_stop(struct control *c)
 	if (c->listener >= 0)
 		close(c->listener);
 	c->listener = -1;
+	if (c->spare >= 0)
+		close(c->spare);
+	c->spare = -1;
 }
 
 static void drop(struct control *c, struct control_conn *k)
@@ -236,11 +241,24 @@ static bool take(struct control *c, struct control_conn *k)
 	return true;
 }
 
+/* No descriptor is left for who knocks. Left standing, he would keep us awake for nothing. */
+static void turn_away(struct control *c)
+{
+	if (c->spare >= 0)
+		close(c->spare);
+	int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	c->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void let_in(struct control *c)
 {
 	uint8_t out[MUX_REPLY_MAX];
 	int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		turn_away(c);
 	if (fd < 0)
 		return;
 	struct control_conn *k = xcalloc(1, sizeof(*k));

@@ -16,6 +16,7 @@ struct control {
 	int fd;	      /* an epoll set over all below: poll for POLLIN, call control_step(); -1: no
 			 control socket */
 	int listener; /* -1: not (any more) */
+	int spare;    /* given up to turn somebody away when there is no descriptor left; -1 none */
 	char *path, *temporary;
 	dev_t device; /* of the socket file, so that only our own is removed */
 	ino_t inode;

@@ -264,7 +264,7 @@ static int exchange(const struct ctl *c, int sock)
 	if (r == HW_EOF || (r == HW_ESYS && errno == ECONNRESET))
 		status = no_daemon(c); /* it left just as we came */
 	else if (r == HW_ETIMEOUT)
-		status = fail(c, "hawserd (pid %ld) does not answer; end it with `kill %ld`",
+		status = fail(c, "hawserd (pid %ld) does not answer; end it with `kill -9 %ld`",
 			      connect_peer_pid(sock), connect_peer_pid(sock));
 	else if (r < 0)
 		status = fail(c, "hawserd gave no answer: %s", hw_strerror(r));

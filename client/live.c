@@ -56,7 +56,8 @@ static void lost(struct live *l, const char *what)
 	char host[256], *hint;
 
 	options_host_name(l->opt, host, sizeof(host));
-	if (bytebuf_len(&l->out) > 0 && !l->heard)
+	/* Questions come, and LocalCommand runs, before anything is asked of the server. */
+	if ((bytebuf_len(&l->out) > 0 && !l->heard) || (l->asking && !l->started))
 		hint = xstrdup("the command was not run; try again");
 	else
 		hint = xasprintf("the command %s; look at %s before you repeat it",
@@ -256,7 +257,8 @@ static void handle_silence(struct live *l)
 	long pid = connect_peer_pid(l->sock);
 	tty_restore();
 	say("hawserd (pid %ld) does not answer; the command may have run", pid);
-	say("end it with `hawserctl stop --now` or `kill %ld`, then try again", pid);
+	/* Who is stopped, or never comes back to its loop, hears of no other signal. */
+	say("end it with `kill -9 %ld`, then try again", pid);
 	live_done(l, HW_EXIT_FAILURE);
 }
 

@@ -2,6 +2,7 @@
 #include "client/live.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,7 +124,8 @@ static void commandline(struct live *l)
 	if (prompt_line("\nssh> ", &watch, line, sizeof(line), &signo))
 		run_line(l, line);
 	l->asking = false;
-	if (signo != 0)
+	/* ^C takes the line back, not the session. */
+	if (signo != 0 && signo != SIGINT)
 		live_end_by_signal(l, signo);
 	else if (l->end == LIVE_GOING && !l->got_exit)
 		live_raw(l);

@@ -346,11 +346,15 @@ static void join_command(struct options *o, int argc, char **argv, int i)
 /* What follows from several options together. */
 static void settle(struct options *o)
 {
+	/* A hawserd that knows no operations yet must not take one for a shell: it hands over. */
+	static char no_session[] = "-oSessionType=none";
+
 	/* "Can't specify both", in ssh's words. */
 	o->usage |= o->syslog && o->log_file != NULL;
 	if (o->operation != NULL) {
 		o->stdin_null = true;
 		o->master = o->background = false;
+		add_arg(o, no_session);
 	}
 	/* Without a path there is nothing to be master at; one in a configuration file has no
 	 * effect, as ControlMaster there has none. */

@@ -7,9 +7,9 @@
 #include "protocol/base.h"
 
 struct options {
-	char **args; /* options in order, as typed, but without -E, -O and -y, and with the host's
-			user name where options follow it; NULL-terminated; strings borrowed from
-			argv (or in owned) */
+	char **args; /* options in order, as typed, but without -E, -O and -y, with the host's user
+			name where options follow it, and with "no session" for -O;
+			NULL-terminated; strings borrowed from argv (or in owned) */
 	size_t nargs;
 	char *host;    /* as typed, borrowed from argv */
 	char *command; /* joined with single spaces; NULL = none (an empty one is none, as in ssh)

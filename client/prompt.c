@@ -111,6 +111,13 @@ static enum outcome wait_line(struct terminal *t, bool *again)
 	}
 }
 
+static bool hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) != 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 /* The line that is there, without its end; what is too long is dropped. */
 static enum outcome read_line(int fd, char *answer)
 {
@@ -121,7 +128,8 @@ static enum outcome read_line(int fd, char *answer)
 		ssize_t n = read(fd, &c, 1);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 || (n == 0 && len == 0))
+		/* ^D is an empty answer, as for ssh; a terminal that is gone is none. */
+		if (n < 0 || (n == 0 && len == 0 && hung_up(fd)))
 			return FAILED;
 		if (n == 0 || c == '\n' || c == '\r')
 			break;

@@ -140,6 +140,11 @@ static void proceed(struct session *s, struct destination *dest)
 		session_fall_back(s, dest->fallback);
 		return;
 	}
+	if (dest->local_command != NULL && s->request.words.operation == NULL &&
+	    !(s->request.words.flags & PROTO_CAN_RUN)) {
+		session_fall_back(s, "LocalCommand is set, and this client does not run it");
+		return;
+	}
 	if (proxy_env_is_loop(dest, s->origin)) {
 		session_fail(s,
 			     "a ProxyCommand leads to itself: it runs hawser for a host that it is "

@@ -117,8 +117,7 @@ static void run_local_command(struct session *s)
 {
 	struct proto_prompt p = {.kind = PROTO_PROMPT_COMMAND, .intro = s->dest->local_command};
 
-	if (s->dest->local_command == NULL || s->local_command_done ||
-	    !(s->request.words.flags & PROTO_CAN_RUN)) {
+	if (s->dest->local_command == NULL || s->local_command_done) {
 		reach_goal(s);
 		return;
 	}

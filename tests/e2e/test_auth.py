@@ -264,6 +264,32 @@ def test_wrong_passphrases_end_in_a_refusal(encrypted):
 
 
 @oracle
+def test_end_of_file_at_the_question(encrypted):
+    """^D is an empty answer: on to the next way to log in, of which there is none."""
+    term = encrypted.spawn("h", "echo never")
+    term.expect("passphrase")
+    wait_for(lambda: not term.getecho(), "echo off")
+    term.send("\x04")
+    term.expect("(?i)permission denied")
+    term.expect(pexpect.EOF)
+    term.wait()
+    assert term.exitstatus == 255
+
+
+def test_daemon_ends_at_the_question(encrypted):
+    """Before the login nothing can have run, and the client knows that."""
+    shell = encrypted.shell()
+    shell.sendline("$H h true")
+    shell.expect("passphrase")
+    wait_for(lambda: not shell.getecho(), "echo off")
+    encrypted.daemon.kill()
+    encrypted.judge_exit = False
+    shell.expect_exact("the command was not run")
+    shell.expect_exact("ready> ")
+    assert shell.getecho()
+
+
+@oracle
 def test_interrupt_at_the_question(encrypted):
     """^C at the question ends the client and restores the terminal's echo."""
     shell = encrypted.shell()

@@ -92,6 +92,19 @@ def test_fingerprint_as_the_answer(fresh):
 
 
 @oracle
+@pytest.mark.parametrize("typed", ["\x04", "\r"], ids=["end of file", "empty line"])
+def test_nothing_as_the_answer(fresh, typed):
+    """It means no."""
+    term = fresh.spawn("h", "echo in")
+    term.expect_exact("(yes/no/[fingerprint])?")
+    term.send(typed)
+    term.expect("(?i)host key verification failed")
+    term.expect(pexpect.EOF)
+    term.wait()
+    assert term.exitstatus == 255
+
+
+@oracle
 def test_unknown_in_batch_mode(fresh):
     """BatchMode: refused, not asked, nothing written."""
     refused(batch(fresh))

@@ -260,11 +260,13 @@ def test_daemon_killed_under_a_terminal(warm):
 
 @pytest.mark.core
 def test_stopped_daemon_is_reported_in_bounded_time(warm):
-    """SIGSTOP: a new client says that the daemon does not answer, and ends with 255.
+    """SIGSTOP: a new client says that the daemon does not answer, and ends with 255. What it says
+    to do about that helps.
 
     Its stdout is no pipe: one that is on its way to the daemon stays open as long as that stands
     still, and whoever reads it would wait."""
     pid = warm.daemon_pid()
+    warm.judge_exit = False
     kill(pid, signal.SIGSTOP)
     try:
         begin = time.monotonic()
@@ -272,8 +274,11 @@ def test_stopped_daemon_is_reported_in_bounded_time(warm):
             done = warm.run("h", "true", timeout=60, stdout=subprocess.DEVNULL, stderr=err)
         assert done.status == 255 and "hawserd" in read_text(warm.dir / "err")
         assert time.monotonic() - begin < 30
+        [words] = re.findall(r"end it with `(.*)`", read_text(warm.dir / "err"))
+        subprocess.run(words.split(), check=True)
+        warm.daemon.wait(20)
     finally:
-        kill(pid, signal.SIGCONT)
+        kill(pid, signal.SIGKILL)
     assert warm.ok("h", "echo on") == "on\n"
 
 

@@ -7,6 +7,7 @@ import subprocess
 import pexpect
 import pytest
 
+import wire
 from util import alive, read_text, wait_for
 
 ALLOWED = "-oPermitLocalCommand=yes"
@@ -142,3 +143,11 @@ def test_connection_lost_meanwhile(warm):
     assert proc.wait(20) == 0 and proc.stdout.read() == b"remote\n"
     assert len(read_text(up).split()) == 1
     assert not [p for p in read_text(up).split() if alive(int(p))]
+
+
+def test_client_that_cannot_run_it(warm):
+    """One of an older version: ssh does it all, nothing is left out."""
+    with wire.connect(warm.socket) as w:
+        w.send_request([*warm.command()[1:], *local("true")], "h", "true", env=warm.env)
+        (_, _, body), _ = w.recv_until(wire.FALLBACK)
+    assert "LocalCommand" in body["why"]

@@ -1,5 +1,7 @@
 """-M -S path: a socket that answers as a master of OpenSSH's does, and who shares it."""
+import contextlib
 import os
+import resource
 import signal
 import socket
 import stat
@@ -314,6 +316,19 @@ def test_more_peers_than_it_takes(warm, cs):
     fds = f"/proc/{proc.pid}/fd"
     wait_for(lambda: len(os.listdir(fds)) > 250, "its peers")
     assert len(os.listdir(fds)) < 275
+    for s in peers:
+        s.close()
+    assert operate(warm, cs, "check") == (0, f"Master running (pid={proc.pid})\n")
+
+
+def test_more_peers_than_descriptors(warm, cs):
+    """Those for whom there is none are hung up on, not left to be asked about for ever."""
+    proc = master(warm, cs)
+    resource.prlimit(proc.pid, resource.RLIMIT_NOFILE, (20, 20))
+    peers = [hello(cs) for _ in range(30)]
+    for s in peers[20:]:
+        with contextlib.suppress(ConnectionResetError):
+            assert s.recv(1) == b""
     for s in peers:
         s.close()
     assert operate(warm, cs, "check") == (0, f"Master running (pid={proc.pid})\n")

@@ -49,8 +49,8 @@ static const struct line requests[] = {
 	{{"-qTE/l", "-p22", "h"}, {"-qT", "-p22"}, "h", NULL},
 	{{"h", "-E", "/l", "c"}, {NULL}, "h", "c"},
 	/* so are -O and -y */
-	{{"-O", "check", "-4", "h"}, {"-4"}, "h", NULL},
-	{{"-4Ocheck", "h"}, {"-4"}, "h", NULL},
+	{{"-O", "check", "-4", "h"}, {"-4", "-oSessionType=none"}, "h", NULL},
+	{{"-4Ocheck", "h"}, {"-4", "-oSessionType=none"}, "h", NULL},
 	{{"-yT", "-4y", "-y", "h"}, {"-T", "-4"}, "h", NULL},
 	{{"-Typ", "22", "-yp22", "h", "c"}, {"-Tp", "22", "-p22"}, "h", "c"},
 	{{"-yoUser=y", "h"}, {"-oUser=y"}, "h", NULL},
@@ -301,6 +301,9 @@ static void test_control(void **state)
 	assert_true(o.no_session && o.stdin_null && !o.master);
 	assert_string_equal(o.operation, "check");
 	assert_string_equal(o.handover, "");
+	/* Also for a hawserd that does not know operations: no shell. */
+	assert_string_equal(o.args[o.nargs - 1], "-oSessionType=none");
+	assert_null(o.args[o.nargs]);
 	options_free(&o);
 }
 
