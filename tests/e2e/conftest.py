@@ -42,6 +42,12 @@ def listed_skips():
     return [(name, why) for name, why in pairs if not (root and why.startswith("without root"))]
 
 
+def keep_only(config, items, wanted):
+    kept = [i for i in items if wanted(i)]
+    config.hook.pytest_deselected(items=[i for i in items if i not in kept])
+    items[:] = kept
+
+
 def pytest_collection_modifyitems(config, items):
     """What needs root is skipped without it. With HAWSER set to another client, only what that
     client must do as well is run."""
@@ -50,9 +56,12 @@ def pytest_collection_modifyitems(config, items):
             if why.startswith("without root") and short_name(item).startswith(name):
                 item.add_marker(pytest.mark.skip(reason=why))
     if ORACLE:
-        kept = [i for i in items if i.get_closest_marker("oracle")]
-        config.hook.pytest_deselected(items=[i for i in items if i not in kept])
-        items[:] = kept
+        keep_only(config, items, lambda item: item.get_closest_marker("oracle"))
+    if SLOW > 1:
+        # Words are the same in every build: under sanitizers a part of the lines will do.
+        lines = [i for i in items if short_name(i).startswith("test_oracle_")]
+        chosen = {id(i) for i in lines[::4]} | {id(i) for i in items if i not in lines}
+        keep_only(config, items, lambda item: id(item) in chosen)
 
 
 def pytest_sessionfinish(session, exitstatus):
