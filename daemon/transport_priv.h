@@ -116,6 +116,7 @@ struct channel {
 
 	bool paused;	 /* data() said no: the rest waits in libssh */
 	bool want_drain; /* channel_resume() was called */
+	bool overrun;	 /* tried to get around its window: what comes is dropped, it is to end */
 	bool growing;	 /* within the call that grows the window: no backlog may arise */
 	bool tty_refused, modes_sent;
 	bool x11_told, x11_refused;

@@ -1,10 +1,34 @@
 """Forwards under servers and clients that mean no good."""
+import contextlib
 import socket
 import struct
 import subprocess
 
+import pytest
+
+from daemon import BIN
 from forwarding import Server, connect, echo, exactly, exchange
-from util import fd_targets, free_port
+from util import die_with_parent, fd_targets, free_port
+
+
+def rude_server(box, kind):
+    """Gives host "h" a server of that kind; its process."""
+    server = subprocess.Popen([BIN.parent / "tests/rude_sshd", box.keys.dir / "host_ed25519", kind],
+                              stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    box.clients.append(server)
+    port = int(server.stdout.readline())
+    box.known_hosts.write_text(f"[127.0.0.1]:{port} {box.keys.host_public()}\n")
+    box.hosts["h"] = {"HostName": "127.0.0.1", "Port": port, "User": "any",
+                      "IdentityFile": box.keys.user, "UserKnownHostsFile": box.known_hosts}
+    box._write_config()
+    box.start_daemon()
+    return server
+
+
+def number(line, word):
+    found, value = line.split()
+    assert found == word, line
+    return int(value)
 
 
 def test_no_descriptor_for_a_socks_client(cold):
@@ -33,5 +57,50 @@ def test_no_descriptor_for_a_socks_client(cold):
                       socket.inet_aton("127.0.0.1") + b"\0")
             assert exactly(c, 8)[1] == 90
             assert exchange(c) == b"hello"
+        client.terminate()
+        client.wait(20)
+
+
+def test_server_that_closes_nothing(bare):
+    """Connections whose end the server does not confirm are not gathered without limit."""
+    server = rude_server(bare, "crowd")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        client = bare.popen("-N", "-R", f"{free_port()}:127.0.0.1:{nobody.getsockname()[1]}", "h")
+        taken = number(server.stdout.readline(), "taken")
+    assert 500 < taken < 3000, taken
+    assert client.poll() is None
+    client.terminate()
+    client.wait(20)
+
+
+@contextlib.contextmanager
+def reader_that_stops():
+    """Its connections stand, and nobody reads from them."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as s:
+        yield s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def never_connected():
+    """A port that answers nothing: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        s = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            c = stack.enter_context(socket.socket())
+            c.setblocking(False)
+            c.connect_ex(s.getsockname())
+        yield s.getsockname()[1]
+
+
+@pytest.mark.parametrize("target", [reader_that_stops, never_connected])
+def test_server_that_goes_around_its_window(bare, target):
+    """What a reader does not take is held back by the window, whatever tricks the server knows."""
+    server = rude_server(bare, "spill")
+    with target() as port:
+        client = bare.popen("-N", "-R", f"{free_port()}:127.0.0.1:{port}", "h")
+        sent = number(server.stdout.readline(), "sent")
+        assert sent < 16 * 1024 * 1024, sent
+        assert client.poll() is None
         client.terminate()
         client.wait(20)
