@@ -201,8 +201,7 @@ void session_end_when_unused(struct session *s)
 /* Who knows whom the bytes would reach: as ssh has it. */
 static void forward_nothing(struct session *s)
 {
-	session_notice(s, -1,
-		       "Port forwarding is disabled to avoid man-in-the-middle attacks.");
+	session_notice(s, -1, "Port forwarding is disabled to avoid man-in-the-middle attacks.");
 	if (s->dest->exit_on_forward_failure)
 		session_fail(s, "Error: forwarding disabled due to host key check failure",
 			     "see the warning about the host key", false);
