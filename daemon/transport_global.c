@@ -78,6 +78,11 @@ bool transport_global_busy(const struct transport *t)
 	return t->listens != NULL;
 }
 
+bool transport_global_sent(const struct transport *t)
+{
+	return t->listens != NULL && t->listens->sent;
+}
+
 static void finish(struct transport *t, struct listen_request *r, bool ok, uint16_t port)
 {
 	t->listens = r->next;
@@ -99,18 +104,20 @@ static int call(struct transport *t, const struct listen_request *r, int *bound)
 bool transport_global_step(struct transport *t)
 {
 	struct listen_request *r = t->listens;
-	uint64_t before;
+	uint64_t before, in_before;
 	int rc, bound;
 
 	if (r == NULL || (t->keepalive_pending && !r->sent))
 		return false;
 	before = t->packets.out_packets;
+	in_before = t->packets.in_packets;
 	rc = call(t, r, &bound);
 	if (t->packets.out_packets != before && !r->sent) {
 		r->sent = true;
-		/* Silence from now on counts as a keepalive's would. */
-		t->keepalive_pending = true;
-		t->last_in_packets = t->packets.in_packets;
+		/* Silence from now on counts as a keepalive's would. libssh may have read the
+		 * answer right there: then nobody owes us anything. */
+		t->keepalive_pending = rc == SSH_AGAIN;
+		t->last_in_packets = in_before;
 		t->keepalive_ns = uv_hrtime();
 	}
 	if (rc == SSH_AGAIN)

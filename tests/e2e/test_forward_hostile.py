@@ -104,3 +104,11 @@ def test_server_that_goes_around_its_window(bare, target):
         assert client.poll() is None
         client.terminate()
         client.wait(20)
+
+
+def test_server_that_never_answers(bare):
+    """Asked to listen, it says something else and nothing more: keepalives notice."""
+    rude_server(bare, "mute")
+    result = bare.run("-N", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2",
+                      "-R", f"{free_port()}:127.0.0.1:1", "h", timeout=20)
+    assert result.status == 255 and "answered none of the last 2 keepalives" in result.err, result

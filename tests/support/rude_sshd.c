@@ -3,7 +3,8 @@
  * With "grab" as second argument it answers instead, tries to open channels to the client's agent
  * and display whether it was lent them or not, and tells the session how many it got. With "crowd"
  * it opens connections to each forwarded port and never closes one; with "spill" it sends through
- * one of them what a reader that has stopped cannot take. Both print a line of what came of it. */
+ * one of them what a reader that has stopped cannot take; both print a line of what came of it.
+ * With "mute" it answers no request to listen, but says something else. */
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
 #include <libssh/server.h>
@@ -104,11 +105,16 @@ static void spill(ssh_session s, int port)
 }
 
 static void (*with_forward)(ssh_session s, int port);
+static bool mute;
 
 static void answer_global(ssh_session s, ssh_message m)
 {
 	int port = ssh_message_global_request_port(m);
 
+	if (mute) {
+		ssh_send_ignore(s, "alive, but"); /* no answer */
+		return;
+	}
 	if (with_forward == NULL || ssh_message_subtype(m) != SSH_GLOBAL_REQUEST_TCPIP_FORWARD) {
 		ssh_message_reply_default(m);
 		return;
@@ -151,6 +157,7 @@ int main(int argc, char **argv)
 	int fd = listen_somewhere();
 
 	grab_any = argc == 3 && strcmp(argv[2], "grab") == 0;
+	mute = argc == 3 && strcmp(argv[2], "mute") == 0;
 	if (argc == 3 && strcmp(argv[2], "crowd") == 0)
 		with_forward = crowd;
 	if (argc == 3 && strcmp(argv[2], "spill") == 0)
