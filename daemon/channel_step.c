@@ -360,10 +360,30 @@ static bool is_over(const struct channel *c)
 	return c->remote_closed || (c->role != ROLE_SESSION && c->eof_sent && c->eof_told);
 }
 
+/* One that its owner has not adopted yet is closed at once, and ends for him when he does. */
+static bool end_overrun(struct channel *c)
+{
+	struct cause why;
+
+	if (!c->claimed) {
+		if (c->close_sent)
+			return false;
+		c->close_sent = ssh_channel_close(c->ssh) != SSH_AGAIN;
+		return true;
+	}
+	cause_set(&why, CAUSE_LIMIT,
+		  "%s sent more through a forwarded connection than it was allowed to",
+		  c->t->dest->label);
+	channel_end(c, CHANNEL_LOST, &why);
+	return true;
+}
+
 static bool step_running(struct channel *c)
 {
 	bool worked;
 
+	if (c->overrun)
+		return end_overrun(c);
 	if (c->role == ROLE_INCOMING && !c->claimed)
 		return false; /* its owner is not ready yet */
 	worked = step_notes(c);

@@ -15,6 +15,9 @@
 /* What ssh writes for the port of a Unix socket. */
 #define PORT_OF_PATH (-2)
 
+/* A session, all listeners and all connections, and one to come. */
+#define NUMBERS_MAX (1 + FORWARDS_MAX * FORWARD_SOCKETS_MAX + FORWARD_LINKS_MAX + 1)
+
 /* Lives until libuv has closed it, the set does not. */
 struct forward_timer {
 	uv_timer_t timer;
@@ -38,28 +41,22 @@ void forward_notice(struct forward_set *set, int level, const char *fmt, ...)
 	free(text);
 }
 
-static bool has_number(const struct forward_set *set, int number)
-{
-	if (number == set->session_number)
-		return true;
-	for (const struct forward *f = set->forwards; f != NULL; f = f->next) {
-		for (size_t i = 0; i < f->nsockets; i++) {
-			if (f->sockets[i].number == number)
-				return true;
-		}
-	}
-	for (const struct forward_link *l = set->links; l != NULL; l = l->next) {
-		if (l->number == number)
-			return true;
-	}
-	return false;
-}
-
 int forward_number(const struct forward_set *set)
 {
+	/* The lowest free one is no larger than there are others. In one pass over them, for a
+	 * flood of connections asks for a thousand numbers at once. */
+	bool used[NUMBERS_MAX] = {false};
 	int number = 0;
 
-	while (has_number(set, number))
+	if (set->session_number >= 0)
+		used[set->session_number] = true;
+	for (const struct forward *f = set->forwards; f != NULL; f = f->next) {
+		for (size_t i = 0; i < f->nsockets; i++)
+			used[f->sockets[i].number] = true;
+	}
+	for (const struct forward_link *l = set->links; l != NULL; l = l->next)
+		used[l->number] = true;
+	while (used[number])
 		number++;
 	return number;
 }

@@ -101,8 +101,8 @@ static void on_ended(void *ctx, struct tunnel *t, bool refused, const struct cau
 
 static const struct tunnel_events tunnel_events = {.ended = on_ended};
 
-/* l is gone when there is no descriptor left. */
-static void open_tunnel(struct forward_link *l, int fd)
+/* False: there is no descriptor left, and l is gone. */
+static bool open_tunnel(struct forward_link *l, int fd)
 {
 	struct peer_text peer;
 	struct channel_target target = {
@@ -113,8 +113,10 @@ static void open_tunnel(struct forward_link *l, int fd)
 	target.origin_port = peer.port;
 	l->tunnel = tunnel_open(l->set->app->watches, l->set->transport, fd, &target, l->set->label,
 				&tunnel_events, l);
-	if (l->tunnel == NULL)
-		forward_link_end(l);
+	if (l->tunnel != NULL)
+		return true;
+	forward_link_end(l);
+	return false;
 }
 
 /* --- SOCKS on a socket of ours --- */
@@ -143,8 +145,7 @@ static void negotiated(struct forward_link *l)
 	l->watch = NULL;
 	l->fd = -1;
 	set_target(l);
-	open_tunnel(l, fd);
-	if (l->tunnel != NULL)
+	if (open_tunnel(l, fd))
 		tunnel_greet_socket(l->tunnel, l->socks.reply, l->socks.reply_len);
 }
 
@@ -240,7 +241,7 @@ void forward_link_local(struct forward *f, int fd, const struct sockaddr_storage
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	}
 	if (!f->spec.socks) {
-		open_tunnel(l, fd);
+		(void)open_tunnel(l, fd);
 		return;
 	}
 	l->fd = fd;

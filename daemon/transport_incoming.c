@@ -9,6 +9,9 @@
 
 /* So many channels that the server has opened, and that nobody has looked at yet, may wait. */
 #define ARRIVED_MAX 256
+/* So many that we have closed may wait for the server's own CLOSE; their records stay until then.
+ */
+#define UNANSWERED_MAX 1024
 
 static struct transport_acceptor *find(const struct transport *t, enum incoming_kind kind,
 				       const char *address, uint16_t port)
@@ -32,11 +35,13 @@ static struct transport_acceptor *find(const struct transport *t, enum incoming_
 
 static bool too_many(const struct transport *t)
 {
-	unsigned n = 0;
+	unsigned arrived = 0, unanswered = 0;
 
-	for (const struct channel *c = t->channels; c != NULL; c = c->next)
-		n += c->acceptor != NULL;
-	return n >= ARRIVED_MAX;
+	for (const struct channel *c = t->channels; c != NULL; c = c->next) {
+		arrived += c->acceptor != NULL;
+		unanswered += c->role == ROLE_INCOMING && c->released;
+	}
+	return arrived >= ARRIVED_MAX || unanswered >= UNANSWERED_MAX;
 }
 
 static void note_originator(struct channel *c, const char *host, int port)
@@ -64,7 +69,13 @@ static int on_message(ssh_session session, ssh_message msg, void *userdata)
 	if (port < 0 || port > UINT16_MAX)
 		return 1;
 	a = find(t, INCOMING_TCP, address, (uint16_t)port);
-	if (a == NULL || too_many(t)) {
+	if (a != NULL && too_many(t)) {
+		log_info("%s transport %u: the server opens connections to %s:%d faster than they "
+			 "can be taken or closed: refused",
+			 t->dest->label, t->id, address, port);
+		return 1;
+	}
+	if (a == NULL) {
 		log_info("%s transport %u: the server opened a connection to %s:%d, which nobody "
 			 "asked for: refused",
 			 t->dest->label, t->id, address != NULL ? address : "", port);

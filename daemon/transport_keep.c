@@ -61,6 +61,10 @@ void transport_keepalive(struct transport *t, unsigned max_missed)
 	}
 	if (t->packets.in_packets != t->last_in_packets)
 		t->last_in_packets = t->packets.in_packets;
-	else if (!transport_global_busy(t)) /* they share libssh's one place for such requests */
+	else if (!transport_global_busy(t))
 		send_keepalive(t);
+	else if (transport_global_sent(t))
+		/* They share libssh's one place for such requests. The answer to this one is owed,
+		 * and nothing else came either: as good as a keepalive that is not answered. */
+		t->keepalive_pending = true;
 }

@@ -116,6 +116,7 @@ struct channel {
 
 	bool paused;	 /* data() said no: the rest waits in libssh */
 	bool want_drain; /* channel_resume() was called */
+	bool overrun;	 /* tried to get around its window: what comes is dropped, it is to end */
 	bool growing;	 /* within the call that grows the window: no backlog may arise */
 	bool tty_refused, modes_sent;
 	bool x11_told, x11_refused;
@@ -170,9 +171,11 @@ void channel_end(struct channel *c, enum channel_end_kind kind, const struct cau
 /* transport_incoming.c: takes what the server opens; hands it to acceptors; at the end. */
 void transport_incoming_start(struct transport *t);
 void transport_incoming_hand_over(struct transport *t);
-/* transport_global.c: one step of what waits; whether a request is under way; the end. */
+/* transport_global.c: one step of what waits; whether there is a request; whether it was sent, and
+ * its answer is owed; the end. */
 bool transport_global_step(struct transport *t);
 bool transport_global_busy(const struct transport *t);
+bool transport_global_sent(const struct transport *t);
 void transport_global_finish(struct transport *t);
 
 /* One step of a channel's state machine. True: libssh was called, output may wait to be flushed. */

@@ -15,7 +15,8 @@
 #include "protocol/bytebuf.h"
 #include "protocol/log.h"
 
-/* Connections of one transport that have not shown a cookie yet. */
+/* Connections of one transport that have not shown a cookie yet. Any user of the server's can make
+ * such ones: the oldest goes for the next, so that they do not keep the others out. */
 #define STRANGERS_MAX 32
 /* Connections of one session at once; X servers take no more clients in all. */
 #define VISITORS_MAX 256
@@ -295,16 +296,20 @@ static const struct channel_events first_events = {
 static void on_accept(void *ctx, struct channel *c, const struct incoming *in)
 {
 	struct x11_guest *g = ctx; /* any of the transport: whose it is will be seen */
-	struct x11_visitor *v;
+	struct x11_visitor *v, *oldest = NULL;
 	unsigned strangers = 0;
 
-	for (v = g->app->x11_visitors; v != NULL; v = v->next)
-		strangers += v->transport == g->transport && v->guest == NULL;
+	for (v = g->app->x11_visitors; v != NULL; v = v->next) {
+		if (v->transport != g->transport || v->guest != NULL)
+			continue;
+		oldest = v; /* the newest is the first */
+		strangers++;
+	}
 	if (strangers >= STRANGERS_MAX) {
-		log_warn("%s: %u X11 connections (%s) have shown no cookie: no more",
+		log_warn("%s: %u X11 connections have shown no cookie: the oldest ends for one "
+			 "from %s",
 			 g->dest->label, strangers, in->originator);
-		channel_release(c);
-		return;
+		forget(oldest);
 	}
 	v = xcalloc(1, sizeof(*v));
 	v->app = g->app;

@@ -213,6 +213,15 @@ def test_beside_keepalives(cold, echoing, keepalive_first):
     keep.kill()
 
 
+def test_answers_at_once(warm):
+    """Answered before libssh has returned from asking, the next one is asked all the same."""
+    want = ["-R", "0:127.0.0.1:1"] * 3
+    for _ in range(8):
+        result = warm.run(*want, "h", "true", timeout=20)
+        assert result.status == 0 and result.err.count("Allocated port") == 3, result
+    assert warm.sshd.logins() == 1
+
+
 def test_two_clients_want_one_port(warm, echoing):
     """On a shared connection too the second is refused, and the first goes on."""
     port = free_port()

@@ -193,6 +193,23 @@ def test_timeout(x):
     assert b"refused" in out
 
 
+# Connections that say nothing, as any user of the server's can make them, then one that does.
+SILENT = r"""
+import os, socket, subprocess
+number = int(os.environ["DISPLAY"].split(":")[1].split(".")[0])
+held = [socket.create_connection(("localhost", 6000 + number)) for _ in range(70)]
+subprocess.run("xdpyinfo | grep dimensions", shell=True, timeout=10)
+"""
+
+
+@oracle
+def test_silent_connections(x):
+    """Who says nothing does not keep others out."""
+    proc = x.popen("-Y", "h", "exec python3 -", env=x.one.env, stdin=subprocess.PIPE)
+    out, _ = proc.communicate(SILENT.encode(), timeout=40)
+    assert x.one.size in out.decode()
+
+
 # An X client at the server's side that stays connected, in the background, until a file is there.
 HOLD = r"""
 import os, socket, struct, subprocess, sys, time
