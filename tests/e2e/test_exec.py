@@ -107,6 +107,17 @@ def test_stdin_empty(warm):
     assert warm.run("h", "cat | wc -c", input=b"").text.strip() == "0"
 
 
+def test_stdin_named_pipe_whose_writer_has_gone(warm):
+    """Its end is seen all the same."""
+    path = warm.dir / "fifo"
+    os.mkfifo(path)
+    fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(fifo, True)
+    path.write_text("data")
+    assert warm.ok("h", "cat; echo end", stdin=fifo, timeout=20) == "dataend\n"
+    os.close(fifo)
+
+
 def test_stdin_dev_null(warm):
     """/dev/null as input ends cat at once."""
     assert warm.run("h", "cat; echo end").out == b"end\n"
