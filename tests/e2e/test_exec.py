@@ -166,6 +166,16 @@ def test_reader_of_stdout_goes_away(warm):
     wait_for(lambda: not warm.sshd.remote_processes("hawser-epipe"), "end of the remote yes")
 
 
+def test_reader_of_our_words_goes_away(warm):
+    """What we say on stderr and nobody reads ends neither us nor the command."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    for options in (["-v"], ["-tt"]):
+        result = warm.run(*options, "h", "echo out; exit 3", stderr=write_end)
+        assert (result.status, result.text.strip()) == (3, "out")
+    os.close(write_end)
+
+
 def test_status_of_a_command_that_ignores_its_input(warm):
     """Input that nobody reads does not delay or change the end."""
     assert warm.run("h", "exit 9", input=b"x" * 3_000_000).status == 9
