@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,9 @@ int fallback_exec(char **argv, const char *why)
 	/* The full path: ssh starts argv[0] again for ProxyJump, and that must not be us. */
 	char *name = argv[0];
 	argv[0] = path;
+	signal(SIGPIPE, SIG_DFL);
 	execv(path, argv);
+	signal(SIGPIPE, SIG_IGN);
 	argv[0] = name;
 	say("cannot run %s: %s", path, strerror(errno));
 	return HW_EXIT_FAILURE;

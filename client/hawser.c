@@ -1,6 +1,7 @@
 /* hawser: ssh's command line over transports that hawserd holds. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -191,6 +192,8 @@ int main(int argc, char **argv)
 
 	if (fallback_disabled())
 		return fallback_exec(argv, "HAWSER_DISABLE is set");
+	/* EPIPE says it at the right place. A reader of our words who leaves ends nothing. */
+	signal(SIGPIPE, SIG_IGN);
 	options_scan(&o, argc, argv);
 	say_set_level(o.level);
 	if (o.syslog)

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,8 +32,6 @@ void relay_init(struct relay *r, struct streams *st)
 		p->splice = s->regular && i == STDIN_FILENO;
 	}
 	escape_init(&r->escape, -1);
-	if (st->pumped)
-		signal(SIGPIPE, SIG_IGN); /* EPIPE says it at the right place */
 }
 
 static void pump_close(struct relay *r, int i)
@@ -62,8 +59,6 @@ void relay_finish(struct relay *r)
 		return;
 	for (int i = 0; i < 3; i++)
 		pump_close(r, i);
-	if (r->st->pumped)
-		signal(SIGPIPE, SIG_DFL);
 	r->st = NULL;
 }
 

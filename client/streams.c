@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
 #include "protocol/proto.h"
@@ -27,6 +29,15 @@ static int reopen(int fd, int flags)
 
 	path[sizeof(path) - 2] = (char)('0' + fd);
 	return open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+/* A named FIFO that is opened again without a writer never tells of an end: poll(2) knows of those
+ * writers only that come later. What we were given has seen its own. */
+static bool may_reopen(int fd)
+{
+	struct statfs fs;
+
+	return fd != STDIN_FILENO || (fstatfs(fd, &fs) == 0 && fs.f_type == PIPEFS_MAGIC);
 }
 
 static bool is_stream_socket(int fd)
@@ -67,7 +78,7 @@ static int open_one(struct stream *s, int fd, const struct stat *sb)
 		s->proto = PROTO_STREAM_NULL;
 		return HW_OK;
 	}
-	if (S_ISFIFO(sb->st_mode)) {
+	if (S_ISFIFO(sb->st_mode) && may_reopen(fd)) {
 		int own = reopen(fd, fd == STDIN_FILENO ? O_RDONLY : O_WRONLY);
 		if (own >= 0) {
 			s->proto = PROTO_STREAM_FD;

@@ -107,6 +107,17 @@ def test_stdin_empty(warm):
     assert warm.run("h", "cat | wc -c", input=b"").text.strip() == "0"
 
 
+def test_stdin_named_pipe_whose_writer_has_gone(warm):
+    """Its end is seen all the same."""
+    path = warm.dir / "fifo"
+    os.mkfifo(path)
+    fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(fifo, True)
+    path.write_text("data")
+    assert warm.ok("h", "cat; echo end", stdin=fifo, timeout=20) == "dataend\n"
+    os.close(fifo)
+
+
 def test_stdin_dev_null(warm):
     """/dev/null as input ends cat at once."""
     assert warm.run("h", "cat; echo end").out == b"end\n"
@@ -153,6 +164,16 @@ def test_reader_of_stdout_goes_away(warm):
     done = subprocess.run(["bash", "-c", script], env=warm.env, capture_output=True, timeout=60)
     assert done.stdout == b"hawser-epipe\n"
     wait_for(lambda: not warm.sshd.remote_processes("hawser-epipe"), "end of the remote yes")
+
+
+def test_reader_of_our_words_goes_away(warm):
+    """What we say on stderr and nobody reads ends neither us nor the command."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    for options in (["-v"], ["-tt"]):
+        result = warm.run(*options, "h", "echo out; exit 3", stderr=write_end)
+        assert (result.status, result.text.strip()) == (3, "out")
+    os.close(write_end)
 
 
 def test_status_of_a_command_that_ignores_its_input(warm):
