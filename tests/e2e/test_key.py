@@ -124,8 +124,7 @@ def test_proxy_command_of_the_directory(held, command):
     for folder, server in zip(two_folders(held), (held.sshd, other)):
         (folder / "sub").mkdir()
         relay(folder / "way", server.port)
-        words = ("-o", f"ProxyCommand={command}", "-o", f"HostKeyAlias=[127.0.0.1]:{held.sshd.port}",
-                 "h", "echo $SSH_CONNECTION")
+        words = ("-o", f"ProxyCommand={command}", "h", "echo $SSH_CONNECTION")
         for _ in range(2):
             ports.append(int(held.ok(*words, cwd=folder).split()[3]))
     assert ports == [held.sshd.port] * 2 + [other.port] * 2
@@ -191,7 +190,7 @@ def test_login_nobody_waits_for(held):
 
 
 def test_login_others_wait_for(held):
-    """One of two clients of a login is killed: the other has its login, and no second one begins."""
+    """One of two clients of a login is killed: the other has its login, and no second begins."""
     with socket.create_server(("127.0.0.1", 0)) as door:
         held.host("slow", held.sshd, Port=door.getsockname()[1],
                   HostKeyAlias=f"[127.0.0.1]:{held.sshd.port}")

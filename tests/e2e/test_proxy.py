@@ -35,7 +35,8 @@ PASSER = """
 import array, socket, sys
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 out = socket.socket(fileno=1)
-out.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()] * int(sys.argv[2])))])
+fds = array.array("i", [s.fileno()] * int(sys.argv[2]))
+out.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
 """
 
 

@@ -175,8 +175,8 @@ def test_known_hosts_command_that_fails(host, body, words):
 
 @pytest.mark.parametrize("first", [":", "exec >&-"])
 def test_known_hosts_command_that_hangs(host, first):
-    """It is ended with the login's time (ConnectTimeout), also when it has closed its stdout; nobody
-    else waits meanwhile."""
+    """It is ended with the login's time (ConnectTimeout), also when it has closed its stdout;
+    nobody else waits meanwhile."""
     box = host
     program = command(box, first, f"echo $$ >{box.dir}/pid", "exec sleep 1000")
     box.host("slow", box.sshd, KnownHostsCommand=program, ConnectTimeout=2)
