@@ -88,6 +88,11 @@ bool transport_global_busy(const struct transport *t)
 	return t->listens != NULL;
 }
 
+bool transport_global_sent(const struct transport *t)
+{
+	return t->listens != NULL && t->listens->sent;
+}
+
 static void finish(struct transport *t, struct listen_request *r, bool ok, uint16_t port)
 {
 	t->listens = r->next;
