@@ -215,7 +215,7 @@ def test_beside_keepalives(cold, echoing, keepalive_first):
 
 def test_answers_at_once(warm):
     """Answered before libssh has returned from asking, the next one is asked all the same."""
-    want = ["-R", "0:127.0.0.1:1"] * 3
+    want = [word for n in (1, 2, 3) for word in ("-R", f"0:127.0.0.1:{n}")]
     for _ in range(8):
         result = warm.run(*want, "h", "true", timeout=20)
         assert result.status == 0 and result.err.count("Allocated port") == 3, result
