@@ -42,7 +42,7 @@ size_t socks_want(const struct socks *s)
 
 static enum socks_result next(struct socks *s, enum stage stage, size_t need)
 {
-	s->stage = stage;
+	s->stage = (int)stage;
 	s->have = 0;
 	s->need = need;
 	return SOCKS_MORE;

@@ -13,6 +13,9 @@
 /* Connections to one agent at once: each holds a descriptor or two, and an agent answers in order
  * anyway. */
 #define VISITS_MAX 128
+/* Of these, on their way to the agent at once: each takes a thread that logins want, too, and an
+ * agent that hangs keeps it for seconds. The others wait. */
+#define DIALS_MAX 2
 
 /* A connection from the server's side to the agent. */
 struct visit {
@@ -30,8 +33,10 @@ struct lend_agent {
 	struct sshwire_out introduction; /* who the server is, for the agent; may be empty */
 	struct transport_acceptor acceptor;
 	struct visit *visits;
-	unsigned count;
+	unsigned count, dialling;
 };
+
+static void dial_next(struct lend_agent *l);
 
 static void forget(struct visit *v)
 {
@@ -62,6 +67,8 @@ static void on_connected(void *ctx, int fd, int error)
 
 	v->dial = NULL;
 	v->channel = NULL;
+	l->dialling--;
+	dial_next(l);
 	if (fd < 0) {
 		log_warn("%s: the server asked for the forwarded agent at %s: %s: refused",
 			 l->dest->label, l->dest->forward_agent, strerror(error));
@@ -72,6 +79,22 @@ static void on_connected(void *ctx, int fd, int error)
 	v->tunnel = tunnel_join(l->watches, c, fd, l->dest->label, &tunnel_events, v);
 	if (v->tunnel == NULL)
 		forget(v);
+}
+
+/* The one that has waited longest stands last in the list. */
+static void dial_next(struct lend_agent *l)
+{
+	struct visit *next = NULL;
+
+	for (struct visit *v = l->visits; v != NULL; v = v->next) {
+		if (v->channel != NULL && v->dial == NULL)
+			next = v;
+	}
+	if (next == NULL || l->dialling >= DIALS_MAX)
+		return;
+	l->dialling++;
+	next->dial = agent_visit_start(l->workers, l->dest->forward_agent, &l->introduction,
+				       on_connected, next);
 }
 
 static void on_accept(void *ctx, struct channel *c, const struct incoming *in)
@@ -94,8 +117,7 @@ static void on_accept(void *ctx, struct channel *c, const struct incoming *in)
 	v->next = l->visits;
 	l->visits = v;
 	l->count++;
-	v->dial = agent_visit_start(l->workers, l->dest->forward_agent, &l->introduction,
-				    on_connected, v);
+	dial_next(l);
 }
 
 struct lend_agent *lend_agent_create(struct worker_pool *workers, struct watch_set *watches,

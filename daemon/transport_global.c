@@ -123,13 +123,23 @@ static int any_port(void)
 	return PORT_OWN_MIN + random % PORT_OWN_COUNT;
 }
 
+/* Somebody else's forward: nonsense must not end it. */
+static bool listened_on(const struct transport *t, int port)
+{
+	for (const struct transport_acceptor *a = t->acceptors; a != NULL; a = a->next) {
+		if (a->kind == INCOMING_TCP && a->port == port)
+			return true;
+	}
+	return false;
+}
+
 /* The port that the server chose stands in its answer, but libssh looks for it in what it read
  * last: when more came behind the answer, that is nonsense. So what it found is put to the proof: a
  * listener there is given back, which the server grants only if it is ours, and taken again by its
  * number. If it was lost we choose a port ourselves; the listener that nobody knows stays at the
  * server until the connection ends, and what comes from it is refused. True: the request goes on.
  */
-static bool prove_port(struct listen_request *r, int rc, int bound)
+static bool prove_port(const struct transport *t, struct listen_request *r, int rc, int bound)
 {
 	bool refused = rc != SSH_OK;
 
@@ -137,7 +147,7 @@ static bool prove_port(struct listen_request *r, int rc, int bound)
 		return false;
 	switch (r->proof) {
 	case PROOF_ASK:
-		if (!refused && bound > 0 && bound <= UINT16_MAX) {
+		if (!refused && bound > 0 && bound <= UINT16_MAX && !listened_on(t, bound)) {
 			r->proof = PROOF_GIVE_BACK;
 			r->chosen = bound;
 			return true;
@@ -184,7 +194,7 @@ bool transport_global_step(struct transport *t)
 		t->keepalive_pending = false; /* answered; else the next one would wait for ever */
 	if (!r->sent && ++r->stale <= STALE_ANSWERS_MAX)
 		return true; /* a keepalive's answer: ours is still to be asked */
-	if (prove_port(r, rc, bound)) {
+	if (prove_port(t, r, rc, bound)) {
 		r->sent = false;
 		r->stale = 0;
 		return true;

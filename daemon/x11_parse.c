@@ -74,10 +74,14 @@ bool x11_cookie_parse(const char *line, struct x11_cookie *out)
 		return false;
 	memcpy(out->proto, proto, len);
 	hex = proto + len + strspn(proto + len, " \t");
-	for (; hex_digit(hex[0]) >= 0 && hex_digit(hex[1]) >= 0; hex += 2) {
+	for (;; hex += 2) {
+		int high = hex_digit(hex[0]), low = high >= 0 ? hex_digit(hex[1]) : -1;
+
+		if (high < 0 || low < 0)
+			break;
 		if (out->len == X11_COOKIE_MAX)
 			return false;
-		out->data[out->len++] = (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
+		out->data[out->len++] = (uint8_t)(high * 16 + low);
 	}
 	return out->len > 0 && (*hex == '\0' || isspace((unsigned char)*hex));
 }
