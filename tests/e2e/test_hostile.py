@@ -464,6 +464,8 @@ def test_cancel(target):
     with wire.connect(target.socket) as w:
         w.send_request(["-F", str(target.config)], "h", "exec sleep 3331", flags=wire.WANT_STARTED)
         w.recv_until(wire.STARTED)
+        # sshd says "started" before its child has a process group to be signalled.
+        wait_for(lambda: target.sshd.remote_processes("3331"), "the remote command")
         w.send(wire.CANCEL)
         wait_for(lambda: not target.sshd.remote_processes("3331"), "the remote command's end")
 
