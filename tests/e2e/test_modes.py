@@ -52,7 +52,8 @@ def test_signal_keys(warm, stty, key):
     term = spawn(warm, stty, "-t", "h",
                  "trap \"echo caught\" INT QUIT; stty -echo; echo up; sleep 60; echo on")
     term.expect_exact("up\r\n")
-    wait_for(lambda: warm.sshd.remote_processes("sleep"), "the remote sleep")
+    # The program itself, not the shell that has its name in a command line.
+    wait_for(lambda: warm.sshd.remote_processes("sleep\0" + "60"), "the remote sleep")
     term.send(key)
     term.expect_exact("on")
 
