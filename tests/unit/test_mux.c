@@ -7,8 +7,8 @@
 #include <string.h>
 #include "client/mux.h"
 
-/* Reads all of in, step bytes at a time; returns how many messages there were, the last in *m, which
- * is good until the next call. */
+/* Reads all of in, step bytes at a time; returns how many messages there were, the last in *m,
+ * which is good until the next call. */
 static int read_all(const uint8_t *in, size_t len, size_t step, struct mux_message *m, bool *broken)
 {
 	static struct mux_reader r; /* m->rest lies in it */
