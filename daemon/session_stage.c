@@ -106,8 +106,8 @@ static void reach_goal(struct session *s)
 void session_stage_command_done(struct session *s)
 {
 	s->local_command_done = true;
-	if (s->lease == NULL && s->goal != GOAL_SESSION)
-		session_stage_start(s); /* the connection was lost meanwhile */
+	if (s->lease == NULL)
+		session_stage_start(s); /* lost meanwhile, and the forwards with it */
 	else
 		reach_goal(s);
 }

@@ -2,13 +2,15 @@
 import os
 import pwd
 import signal
+import socket
 import subprocess
 
 import pexpect
 import pytest
 
 import wire
-from util import alive, read_text, wait_for
+from forwarding import Server, echo
+from util import alive, free_port, read_text, wait_for
 
 ALLOWED = "-oPermitLocalCommand=yes"
 
@@ -143,6 +145,25 @@ def test_connection_lost_meanwhile(warm):
     assert proc.wait(20) == 0 and proc.stdout.read() == b"remote\n"
     assert len(read_text(up).split()) == 1
     assert not [p for p in read_text(up).split() if alive(int(p))]
+
+
+def test_forward_after_a_connection_lost_meanwhile(warm):
+    """The forwards of the one that was lost are made on the new one, too."""
+    up, port = warm.dir / "up", free_port()
+    with Server(echo) as far:
+        proc = warm.popen(*local(f"echo $$ >>{up}; until test -e {up}.go; do sleep .02; done"),
+                          "-L", f"127.0.0.1:{port}:127.0.0.1:{far.port}", "h", "echo up; cat",
+                          stdin=subprocess.PIPE)
+        wait_for(lambda: read_text(up), "the local command")
+        warm.sshd.cut()
+        wait_for(lambda: "ended" in read_text(warm.daemon_log), "the connection's end")
+        (warm.dir / "up.go").touch()
+        assert proc.stdout.readline() == b"up\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as c:
+            c.sendall(b"through")
+            assert c.recv(100) == b"through"
+        proc.stdin.close()
+        assert proc.wait(20) == 0 and len(read_text(up).split()) == 1
 
 
 def test_client_that_cannot_run_it(warm):
