@@ -123,11 +123,16 @@ static int any_port(void)
 	return PORT_OWN_MIN + random % PORT_OWN_COUNT;
 }
 
-/* Somebody else's forward: nonsense must not end it. */
+/* Somebody else's forward, or one whose end is still to be asked for: nonsense must not end it, nor
+ * take its port, which that end would then close. */
 static bool listened_on(const struct transport *t, int port)
 {
 	for (const struct transport_acceptor *a = t->acceptors; a != NULL; a = a->next) {
 		if (a->kind == INCOMING_TCP && a->port == port)
+			return true;
+	}
+	for (const struct listen_request *r = t->listens; r != NULL; r = r->next) {
+		if (r->cancel && r->port == port)
 			return true;
 	}
 	return false;
