@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from daemon import ORACLE, Box  # noqa: E402
+from forwarding import Server, echo  # noqa: E402
 from sshd import Account, Keys  # noqa: E402
 from toolbox import Tools  # noqa: E402
 from util import SLOW  # noqa: E402
@@ -140,6 +141,13 @@ def tools(box):
     made = Tools(box)
     yield made
     made.close()
+
+
+@pytest.fixture
+def echoing():
+    """A server on this side that sends back what comes."""
+    with Server(echo) as server:
+        yield server
 
 
 # ---- every test has a deadline, and its logs are shown when it fails ---------------------------

@@ -56,6 +56,11 @@ class Server:
         self.close()
 
 
+def lines(result):
+    """What a client said on stderr, line by line, without the \\r that ssh puts there."""
+    return [line.rstrip("\r") for line in result.err.splitlines()]
+
+
 def echo(sock):
     """Sends back what comes, and the end too."""
     while data := sock.recv(1 << 16):

@@ -12,22 +12,12 @@ import threading
 import pexpect
 import pytest
 
-from forwarding import (Server, connect, connect_path, echo, exactly, exchange, listens, ports,
-                        read_all, reset, socks4, socks5)
+from forwarding import (Server, connect, connect_path, echo, exactly, exchange, lines, listens,
+                        ports, read_all, reset, socks4, socks5)
 from util import fd_targets, free_port, holds_for, pattern, wait_for
 
 TAKEN = "bind [127.0.0.1]:{0}: Address already in use"
 CANNOT = "channel_setup_fwd_listener_tcpip: cannot listen to port: {0}"
-
-
-@pytest.fixture
-def echoing():
-    with Server(echo) as server:
-        yield server
-
-
-def lines(result):
-    return [line.rstrip("\r") for line in result.err.splitlines()]
 
 
 def up_to(box, *args, port, **more):

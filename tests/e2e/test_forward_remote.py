@@ -10,19 +10,9 @@ import threading
 
 import pytest
 
-from forwarding import (Server, connect, echo, exactly, exchange, listens, ports, read_all,
+from forwarding import (Server, connect, echo, exactly, exchange, lines, listens, ports, read_all,
                         socks4, socks5)
 from util import fd_targets, free_port, holds_for, kill, pattern, wait_for
-
-
-@pytest.fixture
-def echoing():
-    with Server(echo) as server:
-        yield server
-
-
-def lines(result):
-    return [line.rstrip("\r") for line in result.err.splitlines()]
 
 
 def chosen_port(client):

@@ -6,14 +6,8 @@ import os
 import pytest
 
 import wire
-from forwarding import Server, connect, echo, exchange, listens, ports
+from forwarding import connect, exchange, listens, ports
 from util import free_port, holds_for, wait_for
-
-
-@pytest.fixture
-def echoing():
-    with Server(echo) as server:
-        yield server
 
 
 class Asked:
