@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include "client/clock.h"
 #include "client/connect.h"
+#include "client/ctl_journal.h"
+#include "client/ctl_lock.h"
 #include "client/ctl_print.h"
 #include "client/ctl_reply.h"
 #include "protocol/alloc.h"
@@ -27,6 +29,12 @@ static const char usage_text[] =
 	"       hawserctl [--json] close HOST [--force]\n"
 	"       hawserctl [--json] stop [--now]\n"
 	"       hawserctl [--json] loglevel [error|warn|info|debug|trace]\n"
+	"       hawserctl [--json] lock [--drain]\n"
+	"       hawserctl [--json] unlock\n"
+	"       hawserctl [--json] forget [HOST]\n"
+	"       hawserctl [--json] doctor [ssh's options] HOST\n"
+	"       hawserctl [--json] log [HOST] [-n LINES|all]\n"
+	"       hawserctl [--json] why [HOST]\n"
 	"       hawserctl --help | --version\n"
 	"\n"
 	"list      the transports that hawserd holds\n"
@@ -34,18 +42,27 @@ static const char usage_text[] =
 	"close     close the transports to HOST once their sessions have ended (--force: now)\n"
 	"stop      stop hawserd once the live sessions have ended, or their time is over\n"
 	"          (--now: at once)\n"
-	"loglevel  show or change how much hawserd logs\n";
+	"loglevel  show or change how much hawserd logs\n"
+	"lock      close all transports and refuse what needs one (--drain: let what runs end)\n"
+	"unlock    the end of that\n"
+	"doctor    look at all that stands between here and a shell on HOST\n"
+	"forget    forget what was learnt of HOST, or of all: quiet times, limits, round trips\n"
+	"log       what happened to connections and requests, the newest 50 lines (-n: how many)\n"
+	"why       all about the last end of a connection or request\n";
 
 /* What the command line of each verb looks like. */
 static const struct verb {
 	const char *name;
 	size_t min, max;  /* words behind it */
-	const char *flag; /* its one option, which CONTROL carries without the dashes */
+	const char *flag; /* its one option: CONTROL carries it without the dashes; a short one
+			     has a value, and is ours */
 	bool table;	  /* of transports */
 } verbs[] = {
 	{"list", 0, 0, NULL, true},	   {"status", 0, 1, NULL, false},
 	{"close", 1, 1, "--force", false}, {"stop", 0, 0, "--now", false},
-	{"loglevel", 0, 1, NULL, false},
+	{"loglevel", 0, 1, NULL, false},   {"lock", 0, 0, "--drain", false},
+	{"unlock", 0, 0, NULL, false},	   {"forget", 0, 1, NULL, false},
+	{"log", 0, 1, "-n", false},	   {"why", 0, 1, NULL, false},
 };
 
 void ctl_usage(int fd)
@@ -70,12 +87,36 @@ static bool wrong(const char *fmt, const char *word)
 	return false;
 }
 
+static bool takes_value(const struct verb *verb)
+{
+	return verb->flag != NULL && verb->flag[1] != '-';
+}
+
+/* log's -n. */
+static bool parse_lines(struct ctl *c, const char *text)
+{
+	char *end;
+
+	if (text == NULL)
+		return wrong("%s", "-n needs a number");
+	errno = 0;
+	unsigned long n = strtoul(text, &end, 10);
+	if (strcmp(text, "all") == 0)
+		c->lines = SIZE_MAX;
+	else if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n == 0)
+		return wrong("-n needs a number of lines, not %s", text);
+	else
+		c->lines = n;
+	return true;
+}
+
 bool ctl_parse(struct ctl *c, int argc, char **argv)
 {
 	const struct verb *verb = NULL;
 	bool flag = false;
 
 	memset(c, 0, sizeof(*c));
+	c->lines = CTL_LOG_LINES;
 	for (int i = 1; i < argc; i++) {
 		const char *word = argv[i];
 
@@ -85,8 +126,12 @@ bool ctl_parse(struct ctl *c, int argc, char **argv)
 			c->help = true;
 		} else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
 			c->version = true;
-		} else if (verb != NULL && verb->flag != NULL && strcmp(word, verb->flag) == 0) {
+		} else if (verb != NULL && verb->flag != NULL && !takes_value(verb) &&
+			   strcmp(word, verb->flag) == 0) {
 			flag = true;
+		} else if (verb != NULL && takes_value(verb) && strncmp(word, verb->flag, 2) == 0) {
+			if (!parse_lines(c, word[2] != '\0' ? word + 2 : argv[++i]))
+				return false;
 		} else if (word[0] == '-') {
 			return wrong("unknown option %s", word);
 		} else if (verb == NULL) {
@@ -122,11 +167,11 @@ static bool wait_for(int sock, short events, int64_t deadline)
 	return n > 0;
 }
 
-static int send_control(int sock, const struct ctl *c, int64_t deadline)
+static int send_control(int sock, const char *verb, const char *const *args, int64_t deadline)
 {
 	struct proto_control m = {.minor = PROTO_MINOR,
-				  .verb = (char *)(uintptr_t)c->verb,
-				  .args = (char **)(uintptr_t)c->args};
+				  .verb = (char *)(uintptr_t)verb,
+				  .args = (char **)(uintptr_t)args};
 	size_t len, at = 0, sent;
 	uint8_t *frame = proto_encode_control(CTL_REQUEST, &m, &len);
 
@@ -184,6 +229,16 @@ static int receive(int sock, struct frame_reader *in, int64_t deadline, struct c
 	}
 }
 
+int ctl_ask(int sock, struct frame_reader *in, const char *verb, const char *const *args,
+	    struct ctl_reply *out)
+{
+	int64_t deadline = clock_ms() + CTL_REPLY_MS;
+	int r = send_control(sock, verb, args, deadline);
+
+	memset(out, 0, sizeof(*out));
+	return r == HW_OK ? receive(sock, in, deadline, out) : r;
+}
+
 /* stop: the daemon has gone when it closes our connection. */
 static bool wait_for_end(int sock, struct frame_reader *in, const struct ctl_reply *r)
 {
@@ -205,6 +260,14 @@ static bool wait_for_end(int sock, struct frame_reader *in, const struct ctl_rep
 	return false;
 }
 
+void ctl_print_failure(const struct ctl *c, const struct ctl_reply *r)
+{
+	if (c->json)
+		ctl_print_json(stdout, r);
+	else
+		fprintf(stderr, "hawserctl: %s\n", r->error != NULL ? r->error : "refused");
+}
+
 static void print(const struct ctl *c, const struct ctl_reply *r)
 {
 	const struct verb *verb = find_verb(c->verb);
@@ -212,9 +275,11 @@ static void print(const struct ctl *c, const struct ctl_reply *r)
 	if (c->json) {
 		ctl_print_json(stdout, r);
 	} else if (!r->ok) {
-		fprintf(stderr, "hawserctl: %s\n", r->error != NULL ? r->error : "refused");
+		ctl_print_failure(c, r);
 	} else if (verb->table && r->nitems == 0) {
-		puts("hawserd holds no transports");
+		puts(ctl_is_locked()
+			     ? "hawserd holds no transports: it is locked (hawserctl unlock)"
+			     : "hawserd holds no transports");
 	} else if (verb->table) {
 		ctl_print_table(stdout, r);
 	} else {
@@ -235,12 +300,47 @@ static int HW_PRINTF(2, 3) fail(const struct ctl *c, const char *fmt, ...)
 	return CTL_EXIT_FAILED;
 }
 
+static bool is_lock(const struct ctl *c)
+{
+	return strcmp(c->verb, "lock") == 0;
+}
+
+static bool is_unlock(const struct ctl *c)
+{
+	return strcmp(c->verb, "unlock") == 0;
+}
+
+/* lock and unlock: first the file, which a hawserd that starts in this moment finds, then the one
+ * that runs, if one does, is told. */
+static int lock_file(const struct ctl *c)
+{
+	char why[512];
+
+	if (ctl_lock_file(is_lock(c), why, sizeof(why)) == HW_OK)
+		return 0;
+	return fail(c, "%s", why);
+}
+
+/* Nothing is held. */
+static int locked_without_daemon(const struct ctl *c)
+{
+	struct ctl_reply done = {.ok = true};
+
+	if (c->json)
+		ctl_print_json(stdout, &done);
+	else
+		printf("%s; no hawserd is running\n", is_lock(c) ? "locked" : "unlocked");
+	return 0;
+}
+
 /* For `list` that is an answer. */
 static int no_daemon(const struct ctl *c)
 {
 	static const char text[] = "no hawserd is running";
 	struct ctl_reply none = {.ok = true};
 
+	if (is_lock(c) || is_unlock(c))
+		return locked_without_daemon(c);
 	if (strcmp(c->verb, "list") != 0)
 		return fail(c, "%s", text);
 	if (c->json)
@@ -254,13 +354,12 @@ static int exchange(const struct ctl *c, int sock)
 {
 	struct ctl_reply reply = {0};
 	struct frame_reader in;
-	int64_t deadline = clock_ms() + CTL_REPLY_MS;
+	bool journal = ctl_is_journal(c);
 	int status = 0;
 
 	frame_reader_init(&in);
-	int r = send_control(sock, c, deadline);
-	if (r == HW_OK)
-		r = receive(sock, &in, deadline, &reply);
+	int r = journal ? ctl_journal(c, sock, &in, &status)
+			: ctl_ask(sock, &in, c->verb, c->args, &reply);
 	if (r == HW_EOF || (r == HW_ESYS && errno == ECONNRESET))
 		status = no_daemon(c); /* it left just as we came */
 	else if (r == HW_ETIMEOUT)
@@ -268,9 +367,9 @@ static int exchange(const struct ctl *c, int sock)
 			      connect_peer_pid(sock), connect_peer_pid(sock));
 	else if (r < 0)
 		status = fail(c, "hawserd gave no answer: %s", hw_strerror(r));
-	else
+	else if (!journal)
 		print(c, &reply);
-	if (r == HW_OK && !reply.ok)
+	if (r == HW_OK && !reply.ok && !journal)
 		status = CTL_EXIT_FAILED;
 	if (r == HW_OK && reply.ok && strcmp(c->verb, "stop") == 0 &&
 	    !wait_for_end(sock, &in, &reply)) {
@@ -288,6 +387,8 @@ int ctl_run(const struct ctl *c)
 	char why[512];
 	int sock;
 
+	if ((is_lock(c) || is_unlock(c)) && lock_file(c) != 0)
+		return CTL_EXIT_FAILED;
 	int r = connect_daemon(false, &sock, why, sizeof(why));
 	if (r == HW_ENOENT)
 		return no_daemon(c);

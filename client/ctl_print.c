@@ -24,7 +24,7 @@ static size_t utf8_length(const unsigned char *p)
 	return len;
 }
 
-static void json_string(FILE *out, const char *s)
+void ctl_print_json_text(FILE *out, const char *s)
 {
 	fputc('"', out);
 	for (const unsigned char *p = (const unsigned char *)s; *p != '\0'; p++) {
@@ -52,7 +52,7 @@ static void json_value(FILE *out, const struct reply_value *v)
 {
 	switch (v->kind) {
 	case 's':
-		json_string(out, v->str);
+		ctl_print_json_text(out, v->str);
 		break;
 	case 'u':
 		fprintf(out, "%llu", (unsigned long long)v->uint);
@@ -71,29 +71,52 @@ static void json_value(FILE *out, const struct reply_value *v)
 	}
 }
 
-void ctl_print_json(FILE *out, const struct ctl_reply *r)
+void ctl_print_text(FILE *out, const char *s)
+{
+	for (const unsigned char *p = (const unsigned char *)s; *p != '\0';) {
+		size_t len = utf8_length(p);
+		/* ESC and the like, and the C1 controls, of which CSI is one. */
+		bool steers = len == 0 || *p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
+
+		if (steers)
+			fputc('?', out);
+		else
+			fwrite(p, 1, len, out);
+		p += len > 0 ? len : 1;
+	}
+}
+
+void ctl_print_json_items(FILE *out, const struct ctl_reply *r, bool *first)
 {
 	size_t k = 0;
 
-	fprintf(out, "{\"ok\": %s, ", r->ok ? "true" : "false");
-	if (r->error != NULL) {
-		fputs("\"error\": ", out);
-		json_string(out, r->error);
-		fputs(", ", out);
-	}
-	fputs("\"items\": [", out);
 	for (size_t i = 0; i < r->nitems; i++) {
-		fputs(i == 0 ? "{" : ", {", out);
-		for (bool first = true; k < r->nvalues && r->values[k].item == i; k++) {
-			if (!first)
+		fputs(*first ? "{" : ", {", out);
+		*first = false;
+		for (bool start = true; k < r->nvalues && r->values[k].item == i; k++) {
+			if (!start)
 				fputs(", ", out);
-			first = false;
-			json_string(out, r->values[k].v.key);
+			start = false;
+			ctl_print_json_text(out, r->values[k].v.key);
 			fputs(": ", out);
 			json_value(out, &r->values[k].v);
 		}
 		fputc('}', out);
 	}
+}
+
+void ctl_print_json(FILE *out, const struct ctl_reply *r)
+{
+	bool first = true;
+
+	fprintf(out, "{\"ok\": %s, ", r->ok ? "true" : "false");
+	if (r->error != NULL) {
+		fputs("\"error\": ", out);
+		ctl_print_json_text(out, r->error);
+		fputs(", ", out);
+	}
+	fputs("\"items\": [", out);
+	ctl_print_json_items(out, r, &first);
 	fputs("]}\n", out);
 }
 

@@ -6,7 +6,12 @@
 #include "client/ctl_reply.h"
 
 /* One JSON document: {"ok": ..., "error": ..., "items": [{...}]}, keys as the daemon names them. */
+void ctl_print_json_text(FILE *out, const char *s); /* a JSON string */
 void ctl_print_json(FILE *out, const struct ctl_reply *r);
+/* The same in parts: the items of several replies are one list. *first is true at first. */
+void ctl_print_json_items(FILE *out, const struct ctl_reply *r, bool *first);
+/* Text that others have chosen: what could steer the terminal is shown as "?". */
+void ctl_print_text(FILE *out, const char *s);
 /* The transports, one a line, under a heading. */
 void ctl_print_table(FILE *out, const struct ctl_reply *r);
 /* Everything of each item, one value a line. */

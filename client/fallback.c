@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "client/say.h"
+#include "client/status.h"
+#include "protocol/lockfile.h"
+#include "protocol/paths.h"
 
 /* ssh within ssh (a ProxyCommand that calls ssh) is legitimate; this deep it is a loop. */
 #define EXEC_DEPTH_MAX 8
@@ -102,6 +105,7 @@ int fallback_exec(char **argv, const char *why)
 	/* The full path: ssh starts argv[0] again for ProxyJump, and that must not be us. */
 	char *name = argv[0];
 	argv[0] = path;
+	status_write_handed_over(why);
 	signal(SIGPIPE, SIG_DFL);
 	execv(path, argv);
 	signal(SIGPIPE, SIG_IGN);
@@ -110,10 +114,35 @@ int fallback_exec(char **argv, const char *why)
 	return HW_EXIT_FAILURE;
 }
 
+bool fallback_locked(void)
+{
+	char path[HW_SOCKET_PATH_MAX + 1], why[256];
+
+	return paths_socket(path, sizeof(path), why, sizeof(why)) == HW_OK &&
+	       lockfile_is_set(path, NULL);
+}
+
+/* ssh asks nobody anything with these: there is nothing to refuse. */
+static bool only_tells(const char *why)
+{
+	static const char *const options[] = {"option -V", "option -Q", "option -G"};
+
+	for (size_t i = 0; i < HW_ARRAY_LEN(options); i++)
+		if (strcmp(why, options[i]) == 0)
+			return true;
+	return false;
+}
+
 int fallback_or_fail(char **argv, const char *why)
 {
+	if (fallback_locked() && !only_tells(why)) {
+		say("hawser is locked: it opens no connections, nor does it hand over to ssh; "
+		    "hawserctl unlock");
+		return HW_EXIT_FAILURE;
+	}
 	if (fallback_allowed())
 		return fallback_exec(argv, why);
-	say("cannot do this without ssh: %s (and HAWSER_FALLBACK=no forbids to hand over)", why);
+	say("cannot do this without ssh: %s", why);
+	say("HAWSER_FALLBACK=no forbids to hand over: unset it, or use ssh itself");
 	return HW_EXIT_FAILURE;
 }

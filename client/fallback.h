@@ -18,7 +18,9 @@ int fallback_find_ssh(char *out, size_t size) HW_NODISCARD;
 /* Becomes the real ssh with our arguments; returns the exit status if that fails, after saying so.
  * why: a phrase for -v; NULL = say nothing (ssh will speak itself). */
 int fallback_exec(char **argv, const char *why) HW_NODISCARD;
-/* The same, unless HAWSER_FALLBACK=no makes it an error. */
+/* Has hawserctl lock been said? Then nothing that connects is handed over. */
+bool fallback_locked(void);
+/* The same, unless HAWSER_FALLBACK=no, or a lock, makes it an error. */
 int fallback_or_fail(char **argv, const char *why) HW_NODISCARD;
 
 #endif

@@ -14,6 +14,7 @@
 #include "client/request.h"
 #include "client/say.h"
 #include "client/signals.h"
+#include "client/status.h"
 #include "client/streams.h"
 #include "protocol/alloc.h"
 
@@ -49,6 +50,8 @@ static void serve(struct live *l, int sock)
 
 	l->sock = sock;
 	l->want_started = l->st->pumped || l->st->tty || l->opt->background || l->opt->master;
+	l->only_told = !l->want_started && status_wanted();
+	l->want_started |= l->only_told;
 	bytebuf_init(&rest, 4 * PROTO_FRAME_MAX);
 	uint8_t *frame = request_encode(l->opt, l->st, l->want_started, &len, &why);
 	if (frame == NULL) {
@@ -96,8 +99,12 @@ static enum live_end try_request(struct options *o, char **argv, struct sharing 
 	if (r < 0) {
 		streams_close(&st);
 		control_close(&sh->control);
-		say("%s%s", why, fallback_allowed() ? "; using ssh" : "");
-		*status = fallback_allowed() ? fallback_exec(argv, NULL) : HW_EXIT_FAILURE;
+		say("%s%s", why,
+		    fallback_locked()	 ? "; and hawser is locked"
+		    : fallback_allowed() ? "; using ssh"
+					 : "");
+		*status = fallback_allowed() && !fallback_locked() ? fallback_exec(argv, NULL)
+								   : HW_EXIT_FAILURE;
 		return LIVE_EXIT;
 	}
 	struct live l = {.opt = o,
@@ -109,6 +116,8 @@ static enum live_end try_request(struct options *o, char **argv, struct sharing 
 	*status = l.status;
 	char *fallback = l.end == LIVE_FALLBACK ? l.fallback : NULL;
 	l.fallback = NULL;
+	if (l.end == LIVE_EXIT || l.end == LIVE_SIGNAL)
+		status_write(&l, l.status, l.end == LIVE_SIGNAL ? l.signo : 0);
 	live_finish(&l);
 	streams_close(&st);
 	close(sock);
@@ -196,6 +205,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	options_scan(&o, argc, argv);
 	say_set_level(o.level);
+	status_open(&o);
 	if (o.syslog)
 		say_set_syslog();
 	int status;
@@ -207,6 +217,7 @@ int main(int argc, char **argv)
 		status = NO_LOG_FILE;
 	else
 		status = request(&o, argv);
+	status_write_failed(status);
 	options_free(&o);
 	return status;
 }

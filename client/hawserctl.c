@@ -2,11 +2,14 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "client/ctl.h"
+#include "client/doctor.h"
 
 int main(int argc, char **argv)
 {
 	struct ctl c;
 
+	if (doctor_is_asked(argc, argv))
+		return doctor_run(argc, argv);
 	if (!ctl_parse(&c, argc, argv))
 		return CTL_EXIT_USAGE;
 	if (c.help) {

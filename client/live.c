@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "client/clock.h"
 #include "client/connect.h"
+#include "client/progress.h"
 #include "client/request.h"
 #include "client/say.h"
 #include "client/tty.h"
@@ -182,7 +183,9 @@ void live_cancel(struct live *l)
 
 void live_end_by_signal(struct live *l, int signo)
 {
-	if (l->want_started && !l->started && !l->got_exit) {
+	/* Where only the status is to be told, words of the start may lie behind the command's own.
+	 */
+	if (l->want_started && !l->only_told && !l->started && !l->got_exit) {
 		send_empty(l, PROTO_CANCEL);
 		l->end = LIVE_SIGNAL;
 		l->signo = signo;
@@ -315,6 +318,8 @@ static void turn(struct live *l)
 	if (l->st->pumped)
 		n += relay_poll(&l->relay, p + POLL_RELAY);
 	int64_t deadline = next_deadline(l);
+	if (progress_due() < deadline)
+		deadline = progress_due();
 	int ready = poll(p, (nfds_t)n, deadline == INT64_MAX ? -1 : clock_left(deadline));
 	if (ready < 0 && errno != EINTR) {
 		lost(l, "poll failed");
@@ -330,6 +335,7 @@ static void turn(struct live *l)
 		live_read(l);
 	else
 		handle_silence(l); /* only after all that was said has been heard */
+	progress_step();
 	handle_control(l, p[POLL_CONTROL].revents != 0, p[POLL_JOINED].revents != 0);
 	if (l->end != LIVE_GOING || !l->st->pumped)
 		return;
@@ -407,6 +413,7 @@ void live_run(struct live *l, struct bytebuf *rest)
 	l->heard_ms = clock_ms();
 	while (l->end == LIVE_GOING)
 		turn(l);
+	progress_end();
 	tty_restore();
 	if (l->got_exit && l->control != NULL && l->exit.error == NULL && l->stop_signo == 0)
 		linger(l);

@@ -47,6 +47,7 @@ struct live {
 	char *host;			 /* HostName, once STARTED has told it */
 	enum proto_level level;		 /* LogLevel; ~v and ~V change it */
 	bool commandline, local_command; /* ~C is allowed, and ! in it */
+	bool only_told;			 /* want_started for --status-fd alone */
 	bool want_started, started, tty, got_exit, asking, heard;
 	bool raw;	    /* the terminal shall be raw while we are in front */
 	bool said_more;	    /* more than the request was sent */

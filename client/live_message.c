@@ -10,6 +10,7 @@
 #include "client/clock.h"
 #include "client/local_command.h"
 #include "client/modes.h"
+#include "client/progress.h"
 #include "client/prompt.h"
 #include "client/request.h"
 #include "client/say.h"
@@ -57,6 +58,7 @@ static bool on_started(struct live *l, const struct proto_message *m)
 		return true;
 	}
 	l->started = true;
+	progress_end();
 	l->tty = s.tty && !s.background;
 	l->host = s.host;
 	l->commandline = s.commandline;
@@ -89,6 +91,7 @@ static bool on_exit_message(struct live *l, const struct proto_message *m)
 {
 	if (proto_decode_exit(m, &l->exit) < 0)
 		return false;
+	progress_end();
 	l->got_exit = true;
 	l->status = HW_EXIT_FAILURE;
 	/* A status is one byte to those who wait for us (wait(2)), as it was on the remote. A
@@ -142,6 +145,7 @@ static bool on_prompt(struct live *l, const struct proto_message *m)
 		answer.reason = xstrdup("another question is being asked");
 	} else {
 		l->asking = true;
+		progress_clear();
 		if (prompt.kind == PROTO_PROMPT_COMMAND)
 			signo = run_command(&prompt, &watch, &answer);
 		else
@@ -179,6 +183,17 @@ static bool on_notice(const struct proto_message *m)
 	else
 		say_line(n.text);
 	proto_notice_free(&n);
+	return true;
+}
+
+static bool on_progress(const struct proto_message *m)
+{
+	struct proto_progress p;
+
+	if (proto_decode_progress(m, &p) < 0)
+		return false;
+	progress_set(p.text, p.retry_ms);
+	proto_progress_free(&p);
 	return true;
 }
 
@@ -230,6 +245,8 @@ static bool dispatch(struct live *l, const struct proto_message *m)
 		return on_prompt(l, m);
 	case PROTO_NOTICE:
 		return on_notice(m);
+	case PROTO_PROGRESS:
+		return on_progress(m);
 	case PROTO_FALLBACK:
 		return on_fallback(l, m);
 	case PROTO_ERROR:

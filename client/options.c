@@ -1,5 +1,7 @@
 #include "client/options.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,16 +286,53 @@ static int scan_word(struct options *o, char **argv)
 	return 1;
 }
 
+/* Our own options, which ssh has not: they have names. Returns the number of words used, 0: it is
+ * none of them. */
+static int scan_named(struct options *o, char **argv)
+{
+	static const char status_fd[] = "--status-fd";
+	const char *value;
+	char *end;
+	long fd;
+
+	if (strcmp(argv[0], "--sticky") == 0) {
+		o->sticky = true;
+		return 1;
+	}
+	if (strncmp(argv[0], status_fd, strlen(status_fd)) != 0)
+		return 0;
+	value = argv[0] + strlen(status_fd);
+	if (*value != '=' && *value != '\0')
+		return 0;
+	bool apart = *value == '\0';
+	value = apart ? argv[1] : value + 1;
+	if (value == NULL)
+		return 0;
+	errno = 0;
+	fd = strtol(value, &end, 10);
+	if (errno != 0 || end == value || *end != '\0' || fd < 0 || fd > INT_MAX)
+		return 0;
+	o->status_fd = (int)fd;
+	return apart ? 2 : 1;
+}
+
 /* Options from argv[i] on. Returns the index of the first word that is none, -1 to stop. *ended: a
  * "--" stood before it. */
-static int scan_options(struct options *o, int argc, char **argv, int i, bool *ended)
+static int scan_options(struct options *o, int *argc, char **argv, int i, bool *ended)
 {
-	while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
+	while (i < *argc && argv[i][0] == '-' && argv[i][1] != '\0') {
 		if (strcmp(argv[i], "--") == 0) {
 			*ended = true;
 			return i + 1;
 		}
-		int used = scan_word(o, argv + i);
+		int used = argv[i][1] == '-' ? scan_named(o, argv + i) : 0;
+		if (used > 0) {
+			/* Out of the way of an ssh that may get these words from us. */
+			*argc -= used;
+			memmove(argv + i, argv + i + used, (size_t)(*argc - i + 1) * sizeof(*argv));
+			continue;
+		}
+		used = scan_word(o, argv + i);
 		if (used == 0)
 			return -1;
 		i += used;
@@ -374,8 +413,9 @@ void options_scan(struct options *o, int argc, char **argv)
 	bool ended = false;
 
 	memset(o, 0, sizeof(*o));
+	o->status_fd = -1;
 	o->args = xreallocarray(NULL, (size_t)argc + 3, sizeof(*o->args));
-	int i = scan_options(o, argc, argv, argc > 0 ? 1 : 0, &ended);
+	int i = scan_options(o, &argc, argv, argc > 0 ? 1 : 0, &ended);
 	if (i < 0)
 		goto out;
 	if (i >= argc) {
@@ -395,7 +435,7 @@ void options_scan(struct options *o, int argc, char **argv)
 	if (!ended && i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0)
 		keep_order(o);
 	if (!ended)
-		i = scan_options(o, argc, argv, i, &ended);
+		i = scan_options(o, &argc, argv, i, &ended);
 	if (i < 0)
 		goto out;
 	join_command(o, argc, argv, i);

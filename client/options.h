@@ -24,6 +24,8 @@ struct options {
 	bool background;   /* -f */
 	bool control_own;  /* -S was used: no other master, and no held transport, is meant */
 	bool master;	   /* -M */
+	bool sticky;	   /* --sticky */
+	int status_fd;	   /* --status-fd: where the JSON object goes at the end; -1 = nowhere */
 	bool no_session;   /* -N, or SessionType none */
 	int level;	   /* -1 with -q or LogLevel QUIET, else the number of -v */
 	bool usage;	   /* makes no sense: ssh shall say so in its own words */
@@ -34,7 +36,8 @@ struct options {
 	size_t nowned;
 };
 
-/* Scans argv (borrowed until options_free()). Never fails: see usage and handover. */
+/* Scans argv (borrowed until options_free()). Never fails: see usage and handover. Words that ssh
+ * has not (--sticky, --status-fd) are taken out of argv: it may become ssh's. */
 void options_scan(struct options *o, int argc, char **argv);
 void options_free(struct options *o);
 

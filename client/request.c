@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "client/clock.h"
 #include "client/modes.h"
+#include "client/progress.h"
 #include "client/prompt.h"
 #include "client/tty.h"
 #include "protocol/alloc.h"
@@ -41,6 +42,10 @@ uint8_t *request_encode(const struct options *o, const struct streams *st, bool 
 			PROTO_CAN_RUN | streams_flags(st) | (want_started ? PROTO_WANT_STARTED : 0),
 	};
 
+	if (progress_begin())
+		m.flags |= PROTO_WANT_PROGRESS;
+	if (o->sticky)
+		m.flags |= PROTO_STICKY;
 	if (prompt_can_ask(st->tty))
 		m.flags |= PROTO_CAN_ASK;
 	for (int fd = 0; fd < 3 && st->tty && !m.has_winsize; fd++)

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
+#include "client/progress.h"
 
 /* Longer lines are cut: no sentence of ours or of the daemon's comes near it. */
 #define SAY_LINE_MAX 4096
@@ -58,6 +59,7 @@ void say_set_crlf(bool crlf)
 
 static void put(int fd, const char *text, size_t len)
 {
+	progress_clear();
 	while (len > 0) {
 		ssize_t n = write(fd, text, len);
 		if (n < 0 && errno == EINTR)

@@ -1,6 +1,7 @@
 #include "daemon/app.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +9,19 @@
 #include <unistd.h>
 #include "daemon/activation.h"
 #include "daemon/conn.h"
+#include "daemon/journal_disk.h"
 #include "daemon/jump.h"
+#include "daemon/learn.h"
 #include "daemon/listener.h"
+#include "daemon/netwatch.h"
 #include "daemon/pool.h"
 #include "daemon/resolve.h"
+#include "daemon/state.h"
 #include "daemon/watch.h"
 #include "daemon/worker.h"
+#include "protocol/lockfile.h"
 #include "protocol/log.h"
+#include "protocol/paths.h"
 
 /* How long another daemon that holds the lock may take to answer, or to leave. */
 #define CLAIM_WAIT_MS 5000u
@@ -68,7 +75,8 @@ void app_stop(struct app *app, bool now)
 
 static bool app_is_idle(const struct app *app)
 {
-	return app->sessions == 0 && conn_set_count(app->conns) == 0 && pools_held(app->pools) == 0;
+	return !app->lock_unsaved && app->sessions == 0 && conn_set_count(app->conns) == 0 &&
+	       pools_held(app->pools) == 0;
 }
 
 static void on_idle_timer(uv_timer_t *timer)
@@ -185,6 +193,79 @@ static void app_raise_nofile(void)
 		log_warn("raising the limit of open files failed: %m");
 }
 
+/* ---- what outlives this process ---- */
+
+#define JOURNAL_FILE	 "journal"
+#define JOURNAL_OLD_FILE "journal.1"
+
+static void on_state_trouble(void *ctx, const char *text)
+{
+	struct app *app = ctx;
+
+	log_warn("%s", text);
+	journal_add(app->journal, &(struct journal_entry){.kind = JOURNAL_STATE, .text = text});
+}
+
+static void on_journal_line(void *ctx, const char *line)
+{
+	struct app *app = ctx;
+
+	state_append(app->state, JOURNAL_FILE, line);
+}
+
+static void take_journal(struct app *app, const char *name, const char *text, size_t len)
+{
+	char note[160];
+	size_t bad = text != NULL ? journal_take_lines(app->journal, text, len) : 0;
+
+	if (bad == 0)
+		return;
+	snprintf(note, sizeof(note),
+		 "%zu lines of the journal are damaged on the disk: set aside as %s.bad", bad,
+		 name);
+	state_set_aside(app->state, name);
+	on_state_trouble(app, note);
+}
+
+static void on_old_journal(void *ctx, const char *text, size_t len)
+{
+	take_journal(ctx, JOURNAL_OLD_FILE, text, len);
+}
+
+static void on_journal(void *ctx, const char *text, size_t len)
+{
+	take_journal(ctx, JOURNAL_FILE, text, len);
+}
+
+static void app_note(struct app *app, const char *text)
+{
+	journal_add(app->journal, &(struct journal_entry){.kind = JOURNAL_DAEMON, .text = text});
+}
+
+static void app_open_state(struct app *app)
+{
+	char dir[PATH_MAX];
+
+	app->state =
+		state_create(app->loop, app->workers,
+			     paths_state_dir(dir, sizeof(dir)) ? dir : NULL, on_state_trouble, app);
+	state_load(app->state, JOURNAL_FILE, on_journal, app);
+	state_load(app->state, JOURNAL_OLD_FILE, on_old_journal, app);
+	journal_set_sink(app->journal, on_journal_line, app);
+	app->learn = learn_create(app->state, app->journal);
+	app_note(app, "hawserd " HAWSER_VERSION " started");
+}
+
+static void on_network(void *ctx, enum netwatch_kind kind, const char *text)
+{
+	struct app *app = ctx;
+
+	(void)kind;
+	log_info("%s", text);
+	journal_add(app->journal, &(struct journal_entry){.kind = JOURNAL_NETWORK, .text = text});
+	pools_network_changed(app->pools, text);
+}
+
 /* false: what failed was logged. All that was made is there for app_unmake(). */
 static bool app_make(struct app *app, int listen_fd)
 {
@@ -194,7 +275,11 @@ static bool app_make(struct app *app, int listen_fd)
 		close(listen_fd);
 		return false;
 	}
+	app->locked = lockfile_is_set(app->config.socket_path, NULL);
+	app->journal = journal_create();
+	app->netwatch = netwatch_create(app->loop, on_network, app);
 	app->workers = worker_pool_create(app->loop, app->config.login_threads);
+	app_open_state(app);
 	app->resolver = resolver_create(app->loop, app->config.ssh_path);
 	app->pools = pools_create(app);
 	pools_set_routes(app->pools, &jump_routes, app);
@@ -278,11 +363,17 @@ static int app_unmake(struct app *app)
 		resolver_destroy(app->resolver);
 		/* What was told to close may take its last steps, before what it stands on goes. */
 		uv_run(app->loop, UV_RUN_NOWAIT);
+		app_note(app, "hawserd stopped");
+		state_flush(app->state);
 		threads = worker_pool_destroy(app->workers, WORKER_GRACE_MS);
 		uv_run(app->loop, UV_RUN_NOWAIT);
+		state_destroy(app->state);
 	}
 	if (app->watches)
 		watch_set_destroy(app->watches);
+	netwatch_destroy(app->netwatch);
+	learn_destroy(app->learn);
+	journal_destroy(app->journal);
 	if (app->sessions > 0)
 		log_error("%zu sessions were left at the end", app->sessions);
 	left = app_drain_loop(app->loop, &busy);

@@ -11,9 +11,13 @@
 struct activation;
 struct conn_set;
 struct forward_kept;
+struct journal;
+struct learn;
 struct listener;
+struct netwatch;
 struct pools;
 struct resolver;
+struct state;
 struct watch_set;
 struct worker_pool;
 struct x11_guest;
@@ -24,6 +28,10 @@ struct x11_visitor;
 struct app {
 	uv_loop_t *loop;
 	struct config config; /* read it when needed: SIGHUP changes it */
+	struct journal *journal;
+	struct state *state;
+	struct learn *learn;
+	struct netwatch *netwatch;
 	struct watch_set *watches;
 	struct worker_pool *workers;
 	struct resolver *resolver;
@@ -34,6 +42,8 @@ struct app {
 	struct listener *listener;
 	uint64_t started_ms;	   /* loop time */
 	bool stopping;		   /* no new requests */
+	bool locked;		   /* likewise: hawserctl lock */
+	bool lock_unsaved;	   /* of which no file tells the next daemon */
 	size_t sessions;	   /* live ones */
 	struct forward_kept *kept; /* forwards that outlive their clients: forward_kept.c's list */
 	/* private to app.c */

@@ -92,7 +92,7 @@ char *auth_account(const struct auth *a)
 
 /* Is there a ticket that the real ssh could use? Here it cannot be: a GSSAPI library takes the
  * process's KRB5CCNAME, and the daemon's is nobody's. */
-static bool has_kerberos_ticket(const struct login *l)
+bool auth_has_ticket(const struct login *l)
 {
 	const char *name = l->origin != NULL ? origin_getenv(l->origin, "KRB5CCNAME") : NULL;
 	char usual[64];
@@ -114,15 +114,18 @@ int auth_may_ask(struct auth *a, const char *what)
 	struct login *l = a->l;
 
 	if (l->dest->batch_mode) {
+		a->not_asked = true;
 		auth_note(a, "%s was not asked for: batch mode", what);
 		return HW_EPERM;
 	}
 	if (l->dest->gssapi_auth && (a->methods & SSH_AUTH_METHOD_GSSAPI_MIC) != 0 &&
-	    !l->result.prompted && has_kerberos_ticket(l)) {
+	    !l->result.prompted && auth_has_ticket(l)) {
 		cause_set(&l->result.why, CAUSE_AUTH,
 			  "%s: the server takes Kerberos tickets (GSSAPI), which hawser does not "
 			  "speak",
 			  l->where);
+		cause_hint(&l->result.why, "use the real ssh for this host, or a key; "
+					   "GSSAPIAuthentication no leaves tickets out");
 		l->result.handover = true;
 		return HW_EOF;
 	}
@@ -162,7 +165,7 @@ static const struct method *next_method(const struct auth *a, unsigned exhausted
 	return NULL;
 }
 
-static void list_methods(unsigned bits, char *out, size_t size)
+void auth_list_methods(unsigned bits, char *out, size_t size)
 {
 	out[0] = '\0';
 	for (size_t i = 0; i < HW_ARRAY_LEN(methods); i++) {
@@ -174,35 +177,6 @@ static void list_methods(unsigned bits, char *out, size_t size)
 	}
 	if (out[0] == '\0')
 		snprintf(out, size, "nothing that is known here");
-}
-
-static void set_denied_cause(struct auth *a)
-{
-	struct login *l = a->l;
-	const struct destination *d = l->dest;
-	struct cause *why = &l->result.why;
-	char accepts[128], more[48] = "";
-
-	list_methods(a->methods, accepts, sizeof(accepts));
-	if (a->nnotes > 0)
-		snprintf(more, sizeof(more), "; and %zu more", a->nnotes);
-	/* "Permission denied (...)" is what scripts look for. */
-	cause_set(why, CAUSE_AUTH, "%s: Permission denied (%s). User %s: %s%s", l->where, accepts,
-		  d->user, a->notes != NULL ? a->notes : "no method that both sides have is left",
-		  more);
-	if ((a->methods & SSH_AUTH_METHOD_PUBLICKEY) != 0)
-		cause_hint(why,
-			   "check the user name, that the key is in the server's authorized_keys, "
-			   "and that the agent holds it (ssh-add -l); `ssh -v %s` shows each step",
-			   d->typed);
-	else
-		cause_hint(why, "check the user name and password; see PreferredAuthentications in "
-				"ssh_config(5)");
-	/* ssh may have what we lack; after a person was asked it would only ask again. */
-	if (!l->result.prompted &&
-	    (a->ssh_might || (d->gssapi_auth && (a->methods & SSH_AUTH_METHOD_GSSAPI_MIC) != 0 &&
-			      has_kerberos_ticket(l))))
-		l->result.handover = true;
 }
 
 static int step_none(struct auth *a, void *arg)
@@ -247,6 +221,7 @@ static enum auth_outcome run_methods(struct auth *a)
 			out = AUTH_PARTIAL;
 		} else if (out == AUTH_PARTIAL) {
 			exhausted = 0;
+			a->partial = true;
 			round++;
 		}
 	}
@@ -261,7 +236,7 @@ int auth_run(struct login *l)
 	login_phase(l, "authentication");
 	out = run_methods(&a);
 	if (out != AUTH_DONE && out != AUTH_ENDED)
-		set_denied_cause(&a);
+		auth_set_denied(&a);
 	auth_pubkey_finish(&a);
 	free(a.notes);
 	return out == AUTH_DONE ? HW_OK : HW_EPERM;

@@ -28,6 +28,16 @@ struct auth {
 	bool first_try_blind;	    /* the hint's key goes first, without `none` */
 	struct auth_keys *keys;	    /* auth_pubkey.c's, NULL until used */
 	unsigned passwords, rounds; /* prompts made by password and keyboard-interactive */
+
+	/* For the next step that the user is told when all fails (auth_denied.c). Paths are the
+	 * destination's. */
+	unsigned refused;	  /* keys and certificates that the server did not take */
+	const char *last_refused; /* the last one's file; NULL: the agent's */
+	const char *too_open;	  /* a key file that others can read */
+	const char *unreadable;	  /* one that we cannot */
+	bool no_agent, agent_empty;
+	bool partial;	/* the server took a method, and wants another, too */
+	bool not_asked; /* a password or passphrase, because of BatchMode */
 };
 
 /* One libssh call, repeated until it is not AGAIN. Returns SSH_AUTH_*, or AUTH_CALL_ENDED (the
@@ -46,6 +56,13 @@ int auth_may_ask(struct auth *a, const char *what) HW_NODISCARD;
 enum auth_outcome auth_outcome(int rc);
 /* "user@host", as ssh names it in its prompts; on the heap. */
 char *auth_account(const struct auth *a);
+
+/* "publickey,password" */
+void auth_list_methods(unsigned bits, char *out, size_t size);
+/* auth_denied.c: sets why when no method is left. */
+void auth_set_denied(struct auth *a);
+/* Is there a ticket that the real ssh could use? */
+bool auth_has_ticket(const struct login *l);
 
 enum auth_outcome auth_pubkey_run(struct auth *a);
 void auth_pubkey_finish(struct auth *a);

@@ -23,11 +23,13 @@ void auth_agent_open(struct auth *a, struct auth_keys *k)
 		return;
 	k->agent_asked = true;
 	if (path == NULL) {
+		a->no_agent = true;
 		auth_note(a, "no agent (SSH_AUTH_SOCK is not set)");
 		return;
 	}
 	k->agent = agent_open(path, a->l->cancel_fd, why, sizeof(why));
 	if (k->agent == NULL) {
+		a->no_agent = true;
 		auth_note(a, "the agent at %s %s", path, why);
 		return;
 	}
@@ -150,8 +152,11 @@ static int offer_some(struct auth *a, struct auth_keys *k, const struct agent_of
 		return rc;
 	if (seen.asked_to_sign && rc != SSH_AUTH_DENIED)
 		last = seen.offer;
-	for (size_t i = 0; i < n && i < last; i++)
+	for (size_t i = 0; i < n && i < last; i++) {
+		a->refused++;
+		a->last_refused = NULL;
 		note_key(a, k, &offers[i], "refused");
+	}
 	if (last == n)
 		return rc == SSH_AUTH_ERROR ? SSH_AUTH_DENIED : rc;
 	*used = last + 1;
@@ -185,10 +190,12 @@ enum auth_outcome auth_agent_run(struct auth *a, struct auth_keys *k,
 	all = xcalloc(n + nown + 1, sizeof(*all));
 	memcpy(all, first, n * sizeof(*all));
 	memcpy(all + n, own, nown * sizeof(*all));
-	if (n + nown > 0)
+	if (n + nown > 0) {
 		out = auth_agent_offer(a, k, all, n + nown);
-	else if (agent_key_count(k->agent) == 0)
+	} else if (agent_key_count(k->agent) == 0) {
+		a->agent_empty = true;
 		auth_note(a, "the agent holds no keys");
+	}
 	free(all);
 	free(own);
 	return out;

@@ -30,6 +30,13 @@ static void note_file(struct auth *a, const struct id_file *f, const char *what)
 	free(fingerprint);
 }
 
+static void note_refused(struct auth *a, const struct id_file *f)
+{
+	a->refused++;
+	a->last_refused = f->path;
+	note_file(a, f, "refused");
+}
+
 /* --- AddKeysToAgent --- */
 
 /* Empty and "yes" are a yes, as for ssh. HW_EPERM: no. HW_EOF: the login is over. */
@@ -125,8 +132,10 @@ static enum auth_outcome try_key(struct auth *a, struct id_file *f, ssh_key key)
 		auth_keys_remember(a, &f->blob);
 		if (add_to_agent(a, f->path, key) != HW_OK)
 			return AUTH_ENDED;
+	} else if (rc == SSH_AUTH_ERROR) {
+		note_file(a, f, "cannot be signed with");
 	} else if (rc != AUTH_CALL_ENDED) {
-		note_file(a, f, rc == SSH_AUTH_ERROR ? "cannot be signed with" : "refused");
+		note_refused(a, f);
 	}
 	return auth_outcome(rc);
 }
@@ -152,6 +161,7 @@ static void warn_too_open(struct auth *a, const struct id_file *f, const char *w
 		   "%s: %s. It is required that your private key files are NOT accessible by "
 		   "others. This private key will be ignored.",
 		   f->path, why);
+	a->too_open = f->path;
 	auth_note(a, "key %s was ignored: %s (chmod 600 it)", f->path, why);
 }
 
@@ -161,7 +171,7 @@ static int probe(struct auth *a, const struct id_file *f)
 	int rc = auth_call(a, step_probe, f->pub);
 
 	if (rc == SSH_AUTH_DENIED || rc == SSH_AUTH_ERROR)
-		note_file(a, f, "refused");
+		note_refused(a, f);
 	return rc;
 }
 
@@ -274,6 +284,7 @@ enum auth_outcome auth_file_try(struct auth *a, struct id_file *f)
 		warn_too_open(a, f, why);
 		break;
 	case IDENTITY_UNREADABLE:
+		a->unreadable = f->path;
 		auth_note(a, "key %s cannot be read: %s", f->path, why);
 		break;
 	case IDENTITY_MISSING:

@@ -90,6 +90,7 @@ enum auth_outcome auth_kbdint_run(struct auth *a)
 		int rc;
 
 		if (a->l->dest->batch_mode) {
+			a->not_asked = true;
 			auth_note(a, "keyboard-interactive was not tried: batch mode");
 			return AUTH_REFUSED;
 		}

@@ -14,6 +14,19 @@ char *auth_keys_sha256(const struct keyblob *b)
 	return knownhosts_fingerprint("SHA256", b->data, b->len);
 }
 
+/* The connection is trusted no longer than the certificate that opened it. */
+static void note_certificate(struct login_result *r, const struct keyblob *blob)
+{
+	uint64_t end;
+	char id[sizeof(r->cert_id)];
+
+	if (!keyblob_cert_end(blob, &end, id, sizeof(id)) || end > INT64_MAX ||
+	    (r->cert_end != 0 && r->cert_end <= end))
+		return;
+	r->cert_end = end;
+	memcpy(r->cert_id, id, sizeof(id));
+}
+
 void auth_keys_remember(struct auth *a, const struct keyblob *blob)
 {
 	struct login_hint *hint = &a->l->result.hint;
@@ -21,6 +34,7 @@ void auth_keys_remember(struct auth *a, const struct keyblob *blob)
 
 	if (blob->data == NULL)
 		return;
+	note_certificate(&a->l->result, blob);
 	fingerprint = auth_keys_sha256(blob);
 	snprintf(hint->method, sizeof(hint->method), "publickey");
 	snprintf(hint->fingerprint, sizeof(hint->fingerprint), "%s", fingerprint);

@@ -62,6 +62,9 @@ void cause_set(struct cause *c, enum cause_class cls, const char *fmt, ...)
 
 	c->cls = cls;
 	c->hint[0] = '\0';
+	c->evidence[0] = '\0';
+	c->said[0] = '\0';
+	c->spoken = c->diagnosed = false;
 	va_start(ap, fmt);
 	format_escaped(c->text, sizeof(c->text), fmt, ap);
 	va_end(ap);
@@ -74,4 +77,34 @@ void cause_hint(struct cause *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	format_escaped(c->hint, sizeof(c->hint), fmt, ap);
 	va_end(ap);
+}
+
+void cause_said(struct cause *c, bool spoken, const char *words)
+{
+	escape(c->said, sizeof(c->said), words);
+	c->spoken = spoken;
+}
+
+void cause_take_over(struct cause *c, const struct cause *from)
+{
+	memcpy(c->hint, from->hint, sizeof(c->hint));
+	memcpy(c->evidence, from->evidence, sizeof(c->evidence));
+	memcpy(c->said, from->said, sizeof(c->said));
+	c->spoken = from->spoken;
+	c->diagnosed = from->diagnosed;
+}
+
+void cause_evidence(struct cause *c, const char *fmt, ...)
+{
+	size_t used = strlen(c->evidence);
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	format_escaped(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (used + strlen(line) + 2 > sizeof(c->evidence))
+		return;
+	snprintf(c->evidence + used, sizeof(c->evidence) - used, "%s%s", used > 0 ? "\n" : "",
+		 line);
 }

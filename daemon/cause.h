@@ -32,6 +32,22 @@
 	X(CAUSE_KEEPALIVE, "keepalive-timeout")                                                    \
 	X(CAUSE_PROTOCOL, "protocol") /* MAC error, bad packet, server DISCONNECT */               \
 	X(CAUSE_LIMIT, "limit")	      /* one of the daemon's own limits */                         \
+	X(CAUSE_REFUSES_SOURCE, "refuses-this-source") /* MaxStartups, penalties, fail2ban */      \
+	X(CAUSE_LOGIN_GRACE, "login-grace-time")                                                   \
+	X(CAUSE_IDLE_DROP, "idle-drop")		  /* a NAT or firewall forgot a quiet flow */      \
+	X(CAUSE_TIMED_CLOSE, "timed-close")	  /* a proxy or load balancer closes after T */    \
+	X(CAUSE_MTU, "path-mtu")		  /* small packets pass, large ones do not */      \
+	X(CAUSE_CORRUPT, "corruption")		  /* a packet's MAC was wrong */                   \
+	X(CAUSE_SERVER_GAVE_UP, "server-gave-up") /* ClientAlive: it had no answer from us */      \
+	X(CAUSE_CHANNEL_TIMEOUT, "channel-timeout")                                                \
+	X(CAUSE_SERVER_SHUTDOWN, "server-shutdown")                                                \
+	X(CAUSE_SLEEP, "sleep") /* this machine slept */                                           \
+	X(CAUSE_ADDRESS_CHANGED, "address-changed")                                                \
+	X(CAUSE_ROUTE_CHANGED, "route-changed")                                                    \
+	X(CAUSE_PATH_DEAD, "path-dead")		/* it did not answer a probe */                    \
+	X(CAUSE_EXITS_AT_ONCE, "exits-at-once") /* forced command or shell */                      \
+	X(CAUSE_LOCKED, "locked")		/* hawserctl lock */                               \
+	X(CAUSE_EXPIRED, "expired")		/* maximum age, or the certificate's end */        \
 	X(CAUSE_CLOSED_BY_USER, "closed-by-user")                                                  \
 	X(CAUSE_DAEMON_STOPPED, "daemon-stopped")                                                  \
 	X(CAUSE_CLIENT_GONE, "client-gone")                                                        \
@@ -45,13 +61,23 @@ enum cause_class {
 
 struct cause {
 	enum cause_class cls;
-	char text[768]; /* one sentence: what failed, for which host, the likely cause */
-	char hint[512]; /* the next step; may be empty */
+	char text[768];	    /* one sentence: what failed, for which host, the likely cause */
+	char hint[512];	    /* the next step; may be empty */
+	char evidence[768]; /* what was seen, one fact per line; may be empty */
+	char said[256];	    /* the other side's, libssh's or the kernel's words; may be empty */
+	bool spoken;	    /* they are the other side's */
+	bool diagnosed;	    /* diagnose() has had its say: not again */
 };
 
 const char *cause_name(enum cause_class cls);
-/* Fills c; peer's bytes in the arguments are escaped. hint is emptied. */
+/* Fills c; peer's bytes in the arguments are escaped. All else in it is emptied. */
 void cause_set(struct cause *c, enum cause_class cls, const char *fmt, ...) HW_PRINTF(3, 4);
 void cause_hint(struct cause *c, const char *fmt, ...) HW_PRINTF(2, 3);
+/* The words that the end came with. */
+void cause_said(struct cause *c, bool spoken, const char *words);
+/* c speaks of the same end as from does, in other words: takes all else over. */
+void cause_take_over(struct cause *c, const struct cause *from);
+/* Adds a line of evidence; what does not fit is left out whole. */
+void cause_evidence(struct cause *c, const char *fmt, ...) HW_PRINTF(2, 3);
 
 #endif

@@ -46,8 +46,9 @@ static int on_data(ssh_session session, ssh_channel ssh, void *data, uint32_t le
 
 void channel_note_bulk(struct channel *c, uint64_t total)
 {
+	c->last_ms = uv_now(c->t->env->loop);
 	if (total > BULK_BYTES)
-		c->t->last_bulk_ms = uv_now(c->t->env->loop);
+		c->t->last_bulk_ms = c->last_ms;
 }
 
 static void on_close(ssh_session session, ssh_channel ssh, void *userdata)
@@ -189,21 +190,6 @@ void channel_drop_ssh(struct channel *c)
 		c->released = true;
 }
 
-void channel_end(struct channel *c, enum channel_end_kind kind, const struct cause *why)
-{
-	struct channel_end e = {.kind = kind, .sent = c->sent};
-
-	if (c->ended || c->released || !c->claimed)
-		return;
-	c->ended = true;
-	e.has_status = c->has_status;
-	e.status = c->status;
-	memcpy(e.signal, c->signal, sizeof(e.signal));
-	if (why != NULL)
-		e.why = *why;
-	c->events->end(c->ctx, &e);
-}
-
 void channel_lost(struct channel *c, const struct cause *why)
 {
 	bool running = c->state == CHANNEL_RUNNING;
@@ -222,9 +208,14 @@ void channel_lost(struct channel *c, const struct cause *why)
 	/* The server's last words on this channel came just before: its end is known. What waits
 	 * in libssh cannot be read any more, so without it the end is another. */
 	if (c->remote_closed && running && channel_drained(c))
-		channel_end(c, CHANNEL_ENDED, NULL);
+		channel_end(c, CHANNEL_ENDED, why);
 	else
 		channel_end(c, CHANNEL_LOST, why);
+}
+
+bool channel_sent(const struct channel *c)
+{
+	return c->sent;
 }
 
 void channel_release(struct channel *c)

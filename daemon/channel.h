@@ -57,7 +57,7 @@ struct channel_end {
 	bool has_status;
 	uint32_t status;
 	char signal[32];  /* without SIG; empty = none */
-	struct cause why; /* for all but CHANNEL_ENDED */
+	struct cause why; /* of a CHANNEL_ENDED: CAUSE_NONE where all is as it should be */
 };
 
 struct channel_events {
@@ -94,6 +94,8 @@ unsigned channel_count_warm(const struct transport *t);
 struct transport *channel_transport(const struct channel *c); /* NULL once that has ended */
 /* This libssh can send terminal modes. */
 bool channel_can_send_modes(void);
+/* The request went out. */
+bool channel_sent(const struct channel *c);
 /* After `running`: the server got the terminal's modes, for which libssh 0.11 is wanted. */
 bool channel_modes_sent(const struct channel *c);
 /* After `running`: the server did not want the X11 forwarding that was asked for. */

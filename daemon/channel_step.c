@@ -41,6 +41,30 @@ static int request_start(struct channel *c)
 	return SSH_ERROR;
 }
 
+/* "Channel opening failure: channel 43 error (2) open failed": the server's words. */
+static const char *refusal_words(const struct transport *t)
+{
+	const char *said = ssh_get_error(t->session), *words = strstr(said, "error (");
+
+	words = words != NULL ? strchr(words, ')') : NULL;
+	return words != NULL && words[1] == ' ' ? words + 2 : said;
+}
+
+static void explain_limit(const struct transport *t, bool alone, struct cause *why)
+{
+	if (alone) {
+		cause_set(why, CAUSE_SESSION_LIMIT, "%s allows no session at all: %s",
+			  t->dest->label, refusal_words(t));
+		cause_hint(why, "MaxSessions 0 in its sshd_config allows forwards only (-N, -W)");
+		return;
+	}
+	cause_set(why, CAUSE_SESSION_LIMIT,
+		  "%s refused to open another session beside %u on its connection: %s",
+		  t->dest->label, t->refused_at, refusal_words(t));
+	cause_hint(why, "its MaxSessions (sshd_config) allows no more; hawser opens further "
+			"connections, as many as `transports` in hawser.conf says");
+}
+
 static void refuse_open(struct channel *c)
 {
 	struct transport *t = c->t;
@@ -53,12 +77,10 @@ static void refuse_open(struct channel *c)
 	t->refused_settling = uv_now(t->env->loop) - t->last_close_ms < SETTLE_MS;
 	log_info("%s transport %u: channel refused beside %u others: %s", t->dest->label, t->id,
 		 t->refused_at, ssh_get_error(t->session));
-	cause_set(&why, CAUSE_SESSION_LIMIT, "%s refused to open a session: %s", t->dest->label,
-		  ssh_get_error(t->session));
-	cause_hint(&why, "the server's MaxSessions (sshd_config) forbids it");
-	channel_drop_ssh(c);
 	/* Alone, and none closed just before: no waiting helps. */
 	alone = t->refused_at == 0 && !t->refused_settling;
+	explain_limit(t, alone, &why);
+	channel_drop_ssh(c);
 	channel_end(c, alone ? CHANNEL_REQUEST_REFUSED : CHANNEL_OPEN_REFUSED, &why);
 	t->events->changed(t->ctx);
 }
@@ -72,7 +94,8 @@ static void refuse_request(struct channel *c)
 		  c->t->dest->label, names[c->request->kind]);
 	cause_hint(&why, c->request->kind == CHANNEL_SUBSYSTEM
 				 ? "the server has no such subsystem (Subsystem in sshd_config)"
-				 : "the server does not let this account run it");
+				 : "the server does not let this account run it (ForceCommand in "
+				   "sshd_config, command= or restrict in authorized_keys)");
 	channel_end(c, CHANNEL_REQUEST_REFUSED, &why);
 }
 
@@ -91,7 +114,8 @@ static bool closed_unanswered(struct channel *c)
 	}
 	cause_set(&why, CAUSE_CHANNEL, "%s: the server closed the session without an answer",
 		  c->t->dest->label);
-	cause_hint(&why, "the server's log has its reason");
+	cause_hint(&why, "the server's log has its reason (ChannelTimeout, a forced command that "
+			 "cannot be run, limits of the account)");
 	channel_end(c, CHANNEL_LOST, &why);
 	return true;
 }
@@ -99,19 +123,21 @@ static bool closed_unanswered(struct channel *c)
 /* An address at the server's side that it could not, or would not, connect to. */
 static void refuse_direct(struct channel *c)
 {
-	const char *said = ssh_get_error(c->t->session), *words;
+	bool prohibited = strstr(ssh_get_error(c->t->session), "error (1)") != NULL;
+	const char *target = c->target_path != NULL ? c->target_path : c->target_host;
 	struct cause why;
 
-	/* "Channel opening failure: channel 43 error (2) Connection refused" */
-	words = strstr(said, "error (");
-	words = words != NULL ? strchr(words, ')') : NULL;
-	words = words != NULL && words[1] == ' ' ? words + 2 : said;
 	cause_set(&why, CAUSE_CHANNEL, "%s: %s",
-		  strstr(said, "error (1)") != NULL ? "administratively prohibited"
-						    : "connect failed",
-		  words);
-	cause_hint(&why, "the server at %s could not connect to %s", c->t->dest->label,
-		   c->target_path != NULL ? c->target_path : c->target_host);
+		  prohibited ? "administratively prohibited" : "connect failed",
+		  refusal_words(c->t));
+	if (prohibited)
+		cause_hint(&why,
+			   "the server at %s does not forward to %s for this account: see "
+			   "AllowTcpForwarding and PermitOpen in its sshd_config",
+			   c->t->dest->label, target);
+	else
+		cause_hint(&why, "the server at %s could not connect to %s", c->t->dest->label,
+			   target);
 	channel_drop_ssh(c);
 	channel_end(c, CHANNEL_REQUEST_REFUSED, &why);
 	c->t->events->changed(c->t->ctx);
@@ -290,8 +316,10 @@ static bool step_starting(struct channel *c)
 	int rc;
 
 	c->sent = true;
-	if (first)
+	if (first) {
 		c->started_ns = uv_hrtime();
+		c->last_ms = uv_now(c->t->env->loop);
+	}
 	rc = request_start(c);
 	if (rc == SSH_AGAIN)
 		return closed_unanswered(c) || first;
@@ -374,6 +402,7 @@ static bool end_overrun(struct channel *c)
 	cause_set(&why, CAUSE_LIMIT,
 		  "%s sent more through a forwarded connection than it was allowed to",
 		  c->t->dest->label);
+	cause_hint(&why, "the server breaks the protocol: that forwarded connection was ended");
 	channel_end(c, CHANNEL_LOST, &why);
 	return true;
 }

@@ -21,7 +21,8 @@ enum config_kind {
 	KIND_MILLISECONDS,
 	KIND_LEVEL,
 	KIND_PROGRAM,
-	KIND_MODES
+	KIND_MODES,
+	KIND_YES
 };
 
 struct config_key {
@@ -29,24 +30,30 @@ struct config_key {
 	enum config_kind kind;
 	size_t offset;
 	unsigned min, max; /* in the unit that the file uses */
+	size_t in_section; /* offset, for those that a [host ...] section may set; else 0 */
 };
 
-#define FIELD(field) offsetof(struct config, field)
+#define FIELD(field)   offsetof(struct config, field)
+#define OF_HOST(field) offsetof(struct config_section, field)
 static const struct config_key config_keys[] = {
-	{"ssh", KIND_PROGRAM, FIELD(ssh_path), 0, 0},
-	{"log", KIND_LEVEL, FIELD(log_level), 0, 0},
-	{"hold", KIND_SECONDS, FIELD(hold_s), 0, SECONDS_YEAR},
+	{"ssh", KIND_PROGRAM, FIELD(ssh_path), 0, 0, 0},
+	{"log", KIND_LEVEL, FIELD(log_level), 0, 0, 0},
+	{"hold", KIND_SECONDS, FIELD(hold_s), 0, SECONDS_YEAR, 0},
 	/* Not 0: the daemon would be gone before the client that started it came. */
-	{"linger", KIND_SECONDS, FIELD(linger_s), 1, SECONDS_YEAR},
-	{"drain", KIND_MILLISECONDS, FIELD(drain_ms), 0, 3600},
-	{"transports", KIND_COUNT, FIELD(max_transports), 1, 64},
-	{"clients", KIND_COUNT, FIELD(max_clients), 1, 65536},
-	{"queue", KIND_COUNT, FIELD(max_queue), 1, 65536},
-	{"warm", KIND_COUNT, FIELD(warm), 0, 8},
-	{"keepalive", KIND_SECONDS, FIELD(keepalive_s), 0, 86400},
-	{"keepalive-count", KIND_COUNT, FIELD(keepalive_count), 1, 1000},
-	{"logins", KIND_COUNT, FIELD(login_threads), 1, 256},
-	{"terminal-modes", KIND_MODES, FIELD(modes_by_stty), 0, 0},
+	{"linger", KIND_SECONDS, FIELD(linger_s), 1, SECONDS_YEAR, 0},
+	{"drain", KIND_MILLISECONDS, FIELD(drain_ms), 0, 3600, 0},
+	{"transports", KIND_COUNT, FIELD(max_transports), 1, 64, 0},
+	{"clients", KIND_COUNT, FIELD(max_clients), 1, 65536, 0},
+	{"queue", KIND_COUNT, FIELD(max_queue), 1, 65536, 0},
+	{"warm", KIND_COUNT, FIELD(warm), 0, 8, 0},
+	{"keepalive", KIND_SECONDS, FIELD(keepalive_s), 0, 86400, 0},
+	{"keepalive-count", KIND_COUNT, FIELD(keepalive_count), 1, 1000, 0},
+	{"logins", KIND_COUNT, FIELD(login_threads), 1, 256, 0},
+	{"reconnect", KIND_SECONDS, FIELD(reconnect_s), 0, 86400, OF_HOST(reconnect_s)},
+	{"max-age", KIND_SECONDS, FIELD(max_age_s), 0, SECONDS_YEAR, OF_HOST(max_age_s)},
+	{"sticky", KIND_YES, FIELD(sticky), 0, 0, OF_HOST(sticky)},
+	{"keep", KIND_YES, FIELD(keep), 0, 0, OF_HOST(keep)},
+	{"terminal-modes", KIND_MODES, FIELD(modes_by_stty), 0, 0, 0},
 };
 
 /* Where a line stands and where its complaint goes. */
@@ -55,6 +62,15 @@ struct config_line {
 	unsigned number;
 	char *why;
 	size_t why_size;
+};
+
+/* How far a file has been read. */
+struct config_reader {
+	struct config *c;
+	struct config_section *section; /* the one that lines belong to; NULL: [daemon] */
+	struct config_line at;
+	/* Per key, the line that has set it, 0 = none: in [daemon], and in the section. */
+	unsigned seen[HW_ARRAY_LEN(config_keys)], seen_here[HW_ARRAY_LEN(config_keys)];
 };
 
 static int HW_PRINTF(2, 3) config_bad(const struct config_line *at, const char *fmt, ...)
@@ -85,7 +101,11 @@ void config_defaults(struct config *c)
 		.keepalive_s = 15,
 		.keepalive_count = 3,
 		.login_threads = 32,
+		.reconnect_s = 30,
+		.max_age_s = 0,
 		.modes_by_stty = false,
+		.sticky = 0,
+		.keep = 0,
 	};
 }
 
@@ -135,7 +155,8 @@ static bool config_duration(const char *text, uint64_t *seconds)
 	return true;
 }
 
-static int config_set_number(struct config *c, const struct config_key *key, const char *value,
+/* where: the key's place in the config or the section. */
+static int config_set_number(unsigned *where, const struct config_key *key, const char *value,
 			     const struct config_line *at)
 {
 	uint64_t number;
@@ -155,13 +176,25 @@ static int config_set_number(struct config *c, const struct config_key *key, con
 				  key->min, key->max);
 	if (key->kind == KIND_MILLISECONDS)
 		number *= 1000;
-	*(unsigned *)(void *)((char *)c + key->offset) = (unsigned)number;
+	*where = (unsigned)number;
 	return HW_OK;
 }
 
-static int config_set(struct config *c, const struct config_key *key, const char *value,
-		      const struct config_line *at)
+static int config_set_yes(unsigned *where, const struct config_key *key, const char *value,
+			  const struct config_line *at)
 {
+	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+		return config_bad(at, "%s: \"%.100s\" is neither yes nor no", key->name, value);
+	*where = value[0] == 'y';
+	return HW_OK;
+}
+
+static int config_set(struct config_reader *r, const struct config_key *key, const char *value)
+{
+	const struct config_line *at = &r->at;
+	struct config *c = r->c;
+	char *base = r->section != NULL ? (char *)r->section : (char *)c;
+	void *where = base + (r->section != NULL ? key->in_section : key->offset);
 	enum log_level level;
 
 	if (*value == '\0')
@@ -194,12 +227,14 @@ static int config_set(struct config *c, const struct config_key *key, const char
 					  value);
 		c->modes_by_stty = value[0] == 's';
 		return HW_OK;
+	case KIND_YES:
+		return config_set_yes(where, key, value, at);
 	case KIND_COUNT:
 	case KIND_SECONDS:
 	case KIND_MILLISECONDS:
 		break;
 	}
-	return config_set_number(c, key, value, at);
+	return config_set_number(where, key, value, at);
 }
 
 static char *config_trim(char *text)
@@ -214,38 +249,114 @@ static char *config_trim(char *text)
 	return text;
 }
 
-/* seen: per key, the line that has set it, 0 = none. */
-static int config_line(struct config *c, char *text, unsigned *seen, const struct config_line *at)
+/* The patterns of a section, separated by spaces as in ssh_config(5). */
+static int config_patterns(struct config_reader *r, char *words)
+{
+	struct config *c = r->c;
+	struct config_section *section = r->section;
+	size_t used = section->patterns_at;
+	char *save = NULL;
+	bool positive = false;
+
+	for (char *w = strtok_r(words, " \t", &save); w; w = strtok_r(NULL, " \t", &save)) {
+		size_t len = strlen(w);
+
+		if (strchr(w, ',') || strcmp(w, "!") == 0)
+			return config_bad(&r->at,
+					  "\"%.100s\" is no pattern: a space separates them, \"!\" "
+					  "stands before what is not meant",
+					  w);
+		positive = positive || w[0] != '!';
+		if (used + (used > section->patterns_at) + len > sizeof(c->patterns))
+			return config_bad(&r->at, "the patterns of all sections pass %zu bytes",
+					  sizeof(c->patterns));
+		if (used > section->patterns_at)
+			c->patterns[used++] = ',';
+		memcpy(c->patterns + used, w, len);
+		used += len;
+	}
+	if (!positive)
+		return config_bad(&r->at, "[host ...] needs a pattern that is not negated");
+	section->patterns_len = (uint32_t)used - section->patterns_at;
+	return HW_OK;
+}
+
+/* "[daemon]" or "[host PATTERN ...]": name, without what is around it. */
+static int config_section(struct config_reader *r, char *name)
+{
+	struct config *c = r->c;
+	char *end = name + strlen(name) - 1;
+	struct config_section *last;
+	uint32_t used = 0;
+
+	if (strcmp(name, "[daemon]") == 0) {
+		r->section = NULL;
+		return HW_OK;
+	}
+	if (*end != ']')
+		return config_bad(&r->at, "\"%.100s\" has no \"]\" at its end", name);
+	if (strncmp(name, "[host", 5) != 0 || !(isspace((unsigned char)name[5]) || name[5] == ']'))
+		return config_bad(&r->at,
+				  "unknown section \"%.100s\" (there are [daemon] and "
+				  "[host PATTERN ...])",
+				  name);
+	if (c->nsections == CONFIG_SECTIONS_MAX)
+		return config_bad(&r->at, "more than %u [host ...] sections", CONFIG_SECTIONS_MAX);
+	*end = '\0';
+	if (c->nsections > 0) {
+		last = &c->sections[c->nsections - 1];
+		used = last->patterns_at + last->patterns_len;
+	}
+	r->section = &c->sections[c->nsections++];
+	*r->section = (struct config_section){.patterns_at = used,
+					      .sticky = CONFIG_UNSET,
+					      .keep = CONFIG_UNSET,
+					      .reconnect_s = CONFIG_UNSET,
+					      .max_age_s = CONFIG_UNSET};
+	memset(r->seen_here, 0, sizeof(r->seen_here));
+	return config_patterns(r, name + 5);
+}
+
+static int config_unknown(const struct config_reader *r, const char *name, bool known)
+{
+	if (known)
+		return config_bad(&r->at,
+				  "%s holds for all hosts: it belongs before the first "
+				  "[host ...] section, or behind [daemon]",
+				  name);
+	return config_bad(&r->at,
+			  "unknown setting \"%.100s\" (what ssh_config(5) can say belongs there; "
+			  "see hawser.conf(5))",
+			  name);
+}
+
+static int config_line(struct config_reader *r, char *text)
 {
 	char *name = config_trim(text), *value;
+	unsigned *seen = r->section != NULL ? r->seen_here : r->seen;
 
 	if (*name == '\0' || *name == '#' || *name == ';')
 		return HW_OK;
-	if (*name == '[') {
-		/* Room for sections to come (per host); today's keys belong to the daemon. */
-		if (strcmp(name, "[daemon]") != 0)
-			return config_bad(at, "unknown section \"%.100s\" (there is only [daemon])",
-					  name);
-		return HW_OK;
-	}
+	if (*name == '[')
+		return config_section(r, name);
 	value = strchr(name, '=');
 	if (!value)
-		return config_bad(at, "expected \"name = value\", found \"%.100s\"", name);
+		return config_bad(&r->at, "expected \"name = value\", found \"%.100s\"", name);
 	*value++ = '\0';
 	name = config_trim(name);
 	value = config_trim(value);
 	for (size_t i = 0; i < HW_ARRAY_LEN(config_keys); i++) {
 		if (strcmp(name, config_keys[i].name) != 0)
 			continue;
+		if (r->section != NULL && config_keys[i].in_section == 0)
+			return config_unknown(r, name, true);
 		if (seen[i] != 0)
-			return config_bad(at, "%s is set twice (first in line %u)", name, seen[i]);
-		seen[i] = at->number;
-		return config_set(c, &config_keys[i], value, at);
+			return config_bad(&r->at, "%s is set twice (first in line %u)", name,
+					  seen[i]);
+		seen[i] = r->at.number;
+		return config_set(r, &config_keys[i], value);
 	}
-	return config_bad(at,
-			  "unknown setting \"%.100s\" (what ssh_config(5) can say belongs there; "
-			  "see hawser.conf(5))",
-			  name);
+	return config_unknown(r, name, false);
 }
 
 /* Reads the whole file into buf, NUL-terminated. */
@@ -300,29 +411,31 @@ static int config_read(const char *path, char *buf, size_t size, size_t *len, ch
 
 int config_load(struct config *c, const char *path, char *why, size_t why_size)
 {
-	struct config next = *c;
-	struct config_line at = {.path = path, .why = why, .why_size = why_size};
-	unsigned seen[HW_ARRAY_LEN(config_keys)] = {0};
+	struct config *next = xmalloc(sizeof(*next)); /* too large for a stack */
+	struct config_reader r = {.c = next,
+				  .at = {.path = path, .why = why, .why_size = why_size}};
 	char *buf = xmalloc(CONFIG_BUFFER), *line = buf;
 	size_t len;
 	int result = config_read(path, buf, CONFIG_BUFFER, &len, why, why_size);
 
+	*next = *c;
+	next->nsections = 0;
 	while (result == HW_OK && line < buf + len) {
 		char *end = memchr(line, '\n', (size_t)(buf + len - line));
 
 		if (!end)
 			end = buf + len;
 		*end = '\0';
-		at.number++;
+		r.at.number++;
 		if (strlen(line) != (size_t)(end - line))
-			result = config_bad(&at, "the line holds a NUL byte");
+			result = config_bad(&r.at, "the line holds a NUL byte");
 		else
-			result = config_line(&next, line, seen, &at);
+			result = config_line(&r, line);
 		line = end + 1;
 	}
 	free(buf);
-	if (result != HW_OK)
-		return result;
-	*c = next;
-	return HW_OK;
+	if (result == HW_OK)
+		*c = *next;
+	free(next);
+	return result;
 }

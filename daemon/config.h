@@ -1,10 +1,22 @@
 /* Settings of the daemon: defaults, then hawser.conf (INI; what ssh_config cannot say), then
- * command-line flags. Every number is range-checked; a bad line is named with file and line. */
+ * command-line flags. Every number is range-checked; a bad line is named with file and line. The
+ * struct owns no memory: it is copied by value. */
 #ifndef HAWSER_DAEMON_CONFIG_H
 #define HAWSER_DAEMON_CONFIG_H
 
 #include "protocol/base.h"
 #include "protocol/log.h"
+
+/* [host PATTERN ...] sections of hawser.conf, and bytes of their patterns in all. */
+#define CONFIG_SECTIONS_MAX 64
+#define CONFIG_PATTERNS_MAX 4096
+#define CONFIG_UNSET	    UINT32_MAX
+
+/* One of them; config_host.h says what counts for a host. */
+struct config_section {
+	uint32_t patterns_at, patterns_len; /* in config.patterns, with commas in between */
+	unsigned sticky, keep, reconnect_s, max_age_s; /* CONFIG_UNSET: not said here */
+};
 
 struct config {
 	char socket_path[108];
@@ -22,15 +34,23 @@ struct config {
 	unsigned keepalive_s;	  /* keepalive = 15: where ServerAliveInterval is not set */
 	unsigned keepalive_count; /* keepalive-count = 3 */
 	unsigned login_threads;	  /* logins = 32: at once */
+	unsigned reconnect_s;	  /* reconnect = 30: so long requests wait for a lost connection */
+	unsigned max_age_s;	  /* max-age = 0: connections are replaced after it; 0 = never */
 	bool modes_by_stty;	  /* terminal-modes = off | stty */
+	unsigned sticky;	  /* sticky = no: 1: shells survive their connection */
+	unsigned keep; /* keep = no: 1: lost connections are opened again by themselves */
+	unsigned nsections;
+	struct config_section sections[CONFIG_SECTIONS_MAX]; /* in the file's order */
+	char patterns[CONFIG_PATTERNS_MAX];
 };
 
 /* socket_path and file stay empty. */
 void config_defaults(struct config *c);
-/* Applies the file's lines over what c holds; c is unchanged unless HW_OK, and c->file not at all.
- * Reads a regular file of this user's or root's that nobody else may write, since it names a
- * program to run. HW_ENOENT: no such file (not an error of the user's). HW_EINVAL: why says file,
- * line and what. HW_EPERM, HW_ESYS: the file may not be used or not be read; why says it. */
+/* Applies the file's lines over what c holds (its sections in the place of c's); c is unchanged
+ * unless HW_OK, and c->file not at all. Reads a regular file of this user's or root's that nobody
+ * else may write, since it names a program to run. HW_ENOENT: no such file (not an error of the
+ * user's). HW_EINVAL: why says file, line and what. HW_EPERM, HW_ESYS: the file may not be used or
+ * not be read; why says it. */
 int config_load(struct config *c, const char *path, char *why, size_t why_size) HW_NODISCARD;
 
 #endif

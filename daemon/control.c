@@ -5,19 +5,16 @@
 #include <unistd.h>
 #include "daemon/app.h"
 #include "daemon/conn.h"
+#include "daemon/control_priv.h"
+#include "daemon/learn.h"
 #include "daemon/pool.h"
 #include "protocol/alloc.h"
 #include "protocol/encode.h"
 #include "protocol/log.h"
 
-/* Arguments after the verb; those not given are NULL. */
-struct control_args {
-	const char *first, *second;
-};
-
 typedef void (*control_verb)(struct app *app, const struct control_args *args, struct reply *reply);
 
-static void HW_PRINTF(2, 3) control_fail(struct reply *reply, const char *fmt, ...)
+void control_fail(struct reply *reply, const char *fmt, ...)
 {
 	va_list ap;
 	char *text;
@@ -44,6 +41,9 @@ static void control_add_transport(void *ctx, const struct pool_info *info)
 	reply_uint(reply, "queued", info->queued);
 	reply_uint(reply, "warm", info->warm);
 	reply_uint(reply, "session_limit", info->session_limit);
+	reply_double(reply, "keepalive_s", info->keepalive_s);
+	reply_bool(reply, "keepalive_learnt", info->keepalive_learnt);
+	reply_double(reply, "heard_s", info->heard_s);
 	reply_double(reply, "age_s", info->age_s);
 	reply_double(reply, "idle_s", info->idle_s);
 	reply_uint(reply, "bytes_in", info->bytes_in);
@@ -60,6 +60,18 @@ static void control_add_transport(void *ctx, const struct pool_info *info)
 static void control_not_held(struct reply *reply, const char *name)
 {
 	control_fail(reply, "no transport to %s is held", name);
+}
+
+static void control_forget(struct app *app, const struct control_args *args, struct reply *reply)
+{
+	size_t n = learn_forget(app->learn, args->first);
+
+	if (n == 0 && args->first != NULL) {
+		control_fail(reply, "nothing was learnt of %s", args->first);
+		return;
+	}
+	reply_item(reply);
+	reply_uint(reply, "forgotten", n);
 }
 
 static void control_list(struct app *app, const struct control_args *args, struct reply *reply)
@@ -84,6 +96,7 @@ static void control_status(struct app *app, const struct control_args *args, str
 	reply_uint(reply, "held", pools_held(app->pools));
 	reply_str(reply, "log_level", log_level_name(log_get_level()));
 	reply_bool(reply, "stopping", app->stopping);
+	reply_bool(reply, "locked", app->locked);
 }
 
 static void control_close(struct app *app, const struct control_args *args, struct reply *reply)
@@ -148,8 +161,11 @@ static const struct {
 	control_verb run;
 	size_t max_args;
 } control_verbs[] = {
-	{"list", control_list, 0}, {"status", control_status, 1},     {"close", control_close, 2},
-	{"stop", control_stop, 1}, {"loglevel", control_loglevel, 1},
+	{"list", control_list, 0},	   {"status", control_status, 1},
+	{"close", control_close, 2},	   {"stop", control_stop, 1},
+	{"loglevel", control_loglevel, 1}, {"lock", control_lock, 1},
+	{"unlock", control_unlock, 0},	   {"forget", control_forget, 1},
+	{"log", control_log, 3},	   {"why", control_why, 1},
 };
 
 static void control_dispatch(struct app *app, const struct proto_control *m, struct reply *reply)
@@ -161,6 +177,8 @@ static void control_dispatch(struct app *app, const struct proto_control *m, str
 		args.first = m->args[0];
 	if (count > 1)
 		args.second = m->args[1];
+	if (count > 2)
+		args.third = m->args[2];
 	for (size_t i = 0; i < HW_ARRAY_LEN(control_verbs); i++) {
 		if (strcmp(m->verb, control_verbs[i].name) != 0)
 			continue;

@@ -9,43 +9,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/dial_bind.h"
+#include "daemon/dial_priv.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
-#define DIAL_MAX_ADDRESSES   16
 #define DIAL_STAGGER_MS	     250  /* RFC 8305 section 5 */
 #define DIAL_RETRY_MS	     1000 /* between ConnectionAttempts, as ssh_config(5) says */
 #define DIAL_USER_TIMEOUT_MS 60000
-#define DIAL_UNSENT_LOW	     (128 * 1024)
-
-struct attempt {
-	struct dial *dial;
-	uv_poll_t poll;
-	int fd; /* -1: not running */
-	bool polling;
-	int error;
-	struct sockaddr_storage addr;
-	socklen_t addr_len;
-	char text[64];
-};
-
-struct dial {
-	uv_loop_t *loop;
-	struct dial_want want; /* strings owned */
-	dial_cb cb;
-	void *ctx;
-	struct dial_source source; /* none: the kernel chooses */
-	int bind_error;		   /* of the last bind(2) that failed */
-	uv_getaddrinfo_t lookup;   /* of the source's name, then of the host's */
-	bool looking_up;
-	uv_timer_t stagger, deadline;
-	struct attempt attempts[DIAL_MAX_ADDRESSES];
-	size_t count, started, running;
-	unsigned round; /* of ConnectionAttempts */
-	bool finished;
-	unsigned open_handles; /* uv handles whose close callback has not come */
-};
+/* The kernel repeats a SYN after 1 s, then ever more seldom: a path that comes back would be found
+ * late. So from here on a fresh one goes out, at this interval. */
+#define DIAL_FRESH_FIRST_MS 4000
+#define DIAL_FRESH_MS	    2000
+/* Unacknowledged bytes are sent again after twice the time at each try. At most this: what runs on
+ * the connection goes on so soon after the path is back, not up to half as long as it was away. */
+#define DIAL_RESEND_MOST_MS 2000
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* Linux 6.15 */
+#endif
+#define DIAL_UNSENT_LOW (128 * 1024)
 
 static void start_next(struct dial *d);
 
@@ -74,21 +55,33 @@ static void close_handle(struct dial *d, uv_handle_t *handle)
 	uv_close(handle, on_handle_closed);
 }
 
-/* Ends one attempt; returns its descriptor, which is the caller's now. */
-static int stop_attempt(struct attempt *a)
+static int stop_knock(struct knock *k)
 {
-	int fd = a->fd;
+	int fd = k->fd;
 
-	if (fd < 0)
-		return -1;
-	if (a->polling) {
-		uv_poll_stop(&a->poll);
-		close_handle(a->dial, (uv_handle_t *)&a->poll);
-		a->polling = false;
+	if (k->polling) {
+		uv_poll_stop(&k->poll);
+		close_handle(k->attempt->dial, (uv_handle_t *)&k->poll);
+		k->polling = false;
 	}
-	a->fd = -1;
-	a->dial->running--;
+	k->fd = -1;
 	return fd;
+}
+
+static void drop_knock(struct knock *k)
+{
+	int fd = stop_knock(k);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+static void stop_attempt(struct attempt *a)
+{
+	if (a->knocks[0].fd >= 0)
+		a->dial->running--;
+	for (size_t i = 0; i < DIAL_KNOCKS; i++)
+		drop_knock(&a->knocks[i]);
 }
 
 static void finish(struct dial *d, int fd, const char *peer, const struct cause *why)
@@ -96,70 +89,17 @@ static void finish(struct dial *d, int fd, const char *peer, const struct cause 
 	if (d->finished)
 		return;
 	d->finished = true;
-	for (size_t i = 0; i < d->started; i++) {
-		int other = stop_attempt(&d->attempts[i]);
-
-		if (other >= 0)
-			close(other);
-	}
+	for (size_t i = 0; i < d->started; i++)
+		stop_attempt(&d->attempts[i]);
 	if (d->looking_up)
 		uv_cancel((uv_req_t *)&d->lookup);
 	close_handle(d, (uv_handle_t *)&d->stagger);
 	close_handle(d, (uv_handle_t *)&d->deadline);
+	close_handle(d, (uv_handle_t *)&d->fresh);
 	if (d->cb != NULL)
 		d->cb(d->ctx, fd, peer, why);
 	else if (fd >= 0)
 		close(fd);
-}
-
-/* "10.0.0.5, 10.0.0.6" */
-static void list_addresses(const struct dial *d, char *out, size_t size)
-{
-	size_t used = 0;
-
-	out[0] = '\0';
-	for (size_t i = 0; i < d->started && used + 1 < size; i++) {
-		int n = snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "",
-				 d->attempts[i].text);
-
-		if (n < 0)
-			break;
-		used += (size_t)n;
-	}
-}
-
-static void explain_failure(struct dial *d, struct cause *why)
-{
-	const struct dial_want *want = &d->want;
-	char tried[256];
-	int error = d->started > 0 ? d->attempts[d->started - 1].error : 0;
-
-	list_addresses(d, tried, sizeof(tried));
-	if (d->bind_error != 0 && d->bind_error == error) {
-		cause_set(why, CAUSE_UNREACHABLE, "connect to %s (%s) port %u: bind %s: %s",
-			  want->host, tried, want->port,
-			  want->bind_interface != NULL ? want->bind_interface : want->bind_address,
-			  strerror(error));
-		cause_hint(why, "that address is not one of this machine's for such a connection: "
-				"check BindAddress (-b) and BindInterface (-B)");
-	} else if (error == ECONNREFUSED) {
-		cause_set(why, CAUSE_REFUSED, "connect to %s (%s) port %u: Connection refused",
-			  want->host, tried, want->port);
-		cause_hint(
-			why,
-			"no SSH server listens there, or a firewall rejects: check the port (-p) "
-			"and that sshd runs");
-	} else if (error == ETIMEDOUT) {
-		cause_set(why, CAUSE_CONNECT_TIMEOUT,
-			  "connect to %s (%s) port %u: Connection timed out", want->host, tried,
-			  want->port);
-		cause_hint(why, "the host is down, or a firewall drops the packets silently: try "
-				"another network, or ping it");
-	} else {
-		cause_set(why, CAUSE_UNREACHABLE, "connect to %s (%s) port %u: %s", want->host,
-			  tried, want->port, strerror(error));
-		cause_hint(why, "check this machine's network, VPN and routes");
-	}
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -178,17 +118,15 @@ static void all_failed(struct dial *d)
 		uv_timer_start(&d->stagger, on_retry, DIAL_RETRY_MS, 0);
 		return;
 	}
-	explain_failure(d, &why);
+	dial_explain_failure(d, &why);
 	finish(d, -1, "", &why);
 }
 
 static void attempt_failed(struct attempt *a, int error)
 {
 	struct dial *d = a->dial;
-	int fd = stop_attempt(a);
 
-	if (fd >= 0)
-		close(fd);
+	stop_attempt(a);
 	a->error = error;
 	log_debug("%s: connect to %s: %s", d->want.host, a->text, strerror(error));
 	if (d->started < d->count)
@@ -197,29 +135,35 @@ static void attempt_failed(struct attempt *a, int error)
 		all_failed(d);
 }
 
-static void attempt_connected(struct attempt *a)
+static void connected(struct knock *k)
 {
-	int fd = stop_attempt(a);
+	struct attempt *a = k->attempt;
+	int again = DIAL_RESEND_MOST_MS;
 
-	finish(a->dial, fd, a->text, NULL);
+	if (k == &a->knocks[0])
+		a->dial->running--;
+	/* Older kernels have no such option. Not earlier: SYNs are limited in number. */
+	if (a->dial->want.eager)
+		setsockopt(k->fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &again, sizeof(again));
+	finish(a->dial, stop_knock(k), a->text, NULL);
 }
 
-static void on_attempt_ready(uv_poll_t *poll, int status, int events)
+static void on_knock_ready(uv_poll_t *poll, int status, int events)
 {
-	struct attempt *a = hw_container_of(poll, struct attempt, poll);
+	struct knock *k = hw_container_of(poll, struct knock, poll);
 	int error = 0;
 	socklen_t len = sizeof(error);
 
 	(void)events;
 	/* libuv says EBADF for any POLLERR: the socket itself knows why. */
-	if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+	if (getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
 	if (error == 0 && status < 0)
 		error = -status;
 	if (error != 0)
-		attempt_failed(a, error);
+		attempt_failed(k->attempt, error);
 	else
-		attempt_connected(a);
+		connected(k);
 }
 
 static void set_option(int fd, int level, int name, int value)
@@ -241,27 +185,63 @@ static void set_socket_options(const struct dial *d, int fd)
 		set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
-static int open_attempt(struct attempt *a)
+/* Returns connect(2)'s error, 0 when it is connected at once. The socket is there unless there
+ * could be none. */
+static int open_knock(struct knock *k)
 {
+	struct attempt *a = k->attempt;
 	struct dial *d = a->dial;
 	int family = a->addr.ss_family;
 	int error;
 
-	a->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (a->fd < 0)
+	k->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (k->fd < 0)
 		return errno;
-	d->running++;
+	if (k == &a->knocks[0])
+		d->running++;
 	if (d->want.bind_address != NULL || d->want.bind_interface != NULL) {
-		error = dial_source_bind(&d->source, a->fd, family);
+		error = dial_source_bind(&d->source, k->fd, family);
 		if (error != 0) {
-			d->bind_error = error;
+			if (k == &a->knocks[0])
+				d->bind_error = error;
 			return error;
 		}
 	}
-	set_socket_options(d, a->fd);
-	if (connect(a->fd, (struct sockaddr *)&a->addr, a->addr_len) == 0)
+	set_socket_options(d, k->fd);
+	if (connect(k->fd, (struct sockaddr *)&a->addr, a->addr_len) == 0)
 		return 0;
-	return errno;
+	if (errno != EINPROGRESS)
+		return errno;
+	uv_poll_init(d->loop, &k->poll, k->fd);
+	d->open_handles++;
+	k->polling = true;
+	uv_poll_start(&k->poll, UV_WRITABLE, on_knock_ready);
+	return EINPROGRESS;
+}
+
+/* Beside the first one, which stays: a path that is slow, not dead, is answered there. */
+static void knock_afresh(struct attempt *a)
+{
+	struct knock *k = &a->knocks[a->next_fresh];
+	int error;
+
+	a->next_fresh = a->next_fresh == 1 ? 2 : 1;
+	drop_knock(&a->knocks[a->next_fresh]);
+	error = open_knock(k);
+	if (error == 0)
+		connected(k);
+	else if (error != EINPROGRESS)
+		drop_knock(k); /* the first one will hear why */
+}
+
+static void on_fresh(uv_timer_t *timer)
+{
+	struct dial *d = timer->data;
+
+	for (size_t i = 0; i < d->started && !d->finished; i++) {
+		if (d->attempts[i].knocks[0].fd >= 0)
+			knock_afresh(&d->attempts[i]);
+	}
 }
 
 static void on_stagger(uv_timer_t *timer)
@@ -276,20 +256,17 @@ static void start_next(struct dial *d)
 
 	a->dial = d;
 	a->error = 0;
+	a->next_fresh = 1;
 	uv_timer_stop(&d->stagger);
+	if (d->started == 1 && d->want.eager)
+		uv_timer_start(&d->fresh, on_fresh, DIAL_FRESH_FIRST_MS, DIAL_FRESH_MS);
 	if (d->started < d->count)
 		uv_timer_start(&d->stagger, on_stagger, DIAL_STAGGER_MS, 0);
-	error = open_attempt(a);
-	if (error == 0) {
-		attempt_connected(a);
-	} else if (error != EINPROGRESS) {
+	error = open_knock(&a->knocks[0]);
+	if (error == 0)
+		connected(&a->knocks[0]);
+	else if (error != EINPROGRESS)
 		attempt_failed(a, error);
-	} else {
-		uv_poll_init(d->loop, &a->poll, a->fd);
-		d->open_handles++;
-		a->polling = true;
-		uv_poll_start(&a->poll, UV_WRITABLE, on_attempt_ready);
-	}
 }
 
 static bool add_address(struct dial *d, const struct addrinfo *ai)
@@ -300,7 +277,8 @@ static bool add_address(struct dial *d, const struct addrinfo *ai)
 		return false;
 	memcpy(&a->addr, ai->ai_addr, ai->ai_addrlen);
 	a->addr_len = ai->ai_addrlen;
-	a->fd = -1;
+	for (size_t i = 0; i < DIAL_KNOCKS; i++)
+		a->knocks[i] = (struct knock){.attempt = a, .fd = -1};
 	if (getnameinfo(ai->ai_addr, ai->ai_addrlen, a->text, sizeof(a->text), NULL, 0,
 			NI_NUMERICHOST) != 0)
 		snprintf(a->text, sizeof(a->text), "?");
@@ -334,11 +312,7 @@ static void lookup_failed(struct dial *d, int error)
 {
 	struct cause why;
 
-	cause_set(&why, CAUSE_RESOLVE, "Could not resolve hostname %s: %s", d->want.host,
-		  gai_strerror(error));
-	cause_hint(&why, error == EAI_AGAIN
-				 ? "the name server did not answer: check this machine's network"
-				 : "check the spelling, or add a Host entry to ~/.ssh/config");
+	dial_explain_lookup(d, error, &why);
 	finish(d, -1, "", &why);
 }
 
@@ -391,14 +365,8 @@ static void on_deadline(uv_timer_t *timer)
 {
 	struct dial *d = timer->data;
 	struct cause why;
-	char tried[256];
 
-	list_addresses(d, tried, sizeof(tried));
-	cause_set(&why, CAUSE_CONNECT_TIMEOUT,
-		  "connect to %s (%s) port %u: no answer within ConnectTimeout of %u s",
-		  d->want.host, tried[0] != '\0' ? tried : "name not resolved yet", d->want.port,
-		  d->want.timeout_s);
-	cause_hint(&why, "the host is down, or a firewall drops the packets silently");
+	dial_explain_deadline(d, &why);
 	finish(d, -1, "", &why);
 }
 
@@ -444,11 +412,7 @@ static void source_failed(struct dial *d, const char *said)
 {
 	struct cause why;
 
-	cause_set(&why, CAUSE_UNREACHABLE, "connect to %s port %u: %s %s: %s", d->want.host,
-		  d->want.port, d->want.bind_interface != NULL ? "BindInterface" : "BindAddress",
-		  d->want.bind_interface != NULL ? d->want.bind_interface : d->want.bind_address,
-		  said);
-	cause_hint(&why, "check BindAddress (-b) and BindInterface (-B)");
+	dial_explain_source(d, said, &why);
 	finish(d, -1, "", &why);
 }
 
@@ -508,8 +472,9 @@ struct dial *dial_to(uv_loop_t *loop, const struct dial_want *want, dial_cb cb, 
 	d->ctx = ctx;
 	uv_timer_init(loop, &d->stagger);
 	uv_timer_init(loop, &d->deadline);
-	d->open_handles = 2;
-	d->stagger.data = d->deadline.data = d;
+	uv_timer_init(loop, &d->fresh);
+	d->open_handles = 3;
+	d->stagger.data = d->deadline.data = d->fresh.data = d;
 	if (want->timeout_s > 0)
 		uv_timer_start(&d->deadline, on_deadline, want->timeout_s * 1000ull, 0);
 	find_source(d);
@@ -525,7 +490,8 @@ struct dial *dial_start(uv_loop_t *loop, const struct destination *dest, dial_cb
 				 .bind_interface = dest->bind_interface,
 				 .timeout_s = dest->connect_timeout,
 				 .attempts = dest->connection_attempts,
-				 .keepalive = dest->tcp_keepalive};
+				 .keepalive = dest->tcp_keepalive,
+				 .eager = true};
 
 	return dial_to(loop, &want, cb, ctx);
 }

@@ -18,6 +18,8 @@ struct dial_want {
 	unsigned timeout_s;			   /* 0: the kernel decides */
 	unsigned attempts;			   /* at least 1 */
 	bool keepalive;				   /* SO_KEEPALIVE */
+	/* A path that comes back is to be found within 2 s: while dialling, and when connected. */
+	bool eager;
 };
 
 /* fd: connected, non-blocking, CLOEXEC, TCP_NODELAY, the callee's now; -1: see why.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "daemon/app.h"
 #include "daemon/control.h"
+#include "daemon/lock.h"
 #include "daemon/session.h"
 #include "protocol/alloc.h"
 #include "protocol/decode.h"
@@ -102,6 +103,20 @@ static void dispatch_exit(struct dispatch *d, uint32_t number, const char *error
 	dispatch_put(d, frame, len);
 }
 
+static void dispatch_locked(struct dispatch *d, uint32_t number)
+{
+	struct cause why;
+	struct proto_exit m = {.cause = (char *)(uintptr_t)cause_name(CAUSE_LOCKED)};
+	size_t len;
+	uint8_t *frame;
+
+	lock_cause(&why);
+	m.error = why.text;
+	m.hint = why.hint;
+	frame = proto_encode_exit(number, &m, &len);
+	dispatch_put(d, frame, len);
+}
+
 static struct live_request *live_find(const struct dispatch *d, uint32_t number)
 {
 	struct live_request *r = d->live;
@@ -171,6 +186,15 @@ static void on_session_notice(void *ctx, const struct proto_notice *m)
 	dispatch_put(r->dispatch, frame, len);
 }
 
+static void on_session_progress(void *ctx, const struct proto_progress *m)
+{
+	struct live_request *r = ctx;
+	size_t len;
+	uint8_t *frame = proto_encode_progress(r->number, m, &len);
+
+	dispatch_put(r->dispatch, frame, len);
+}
+
 static void on_session_fallback(void *ctx, const char *why)
 {
 	struct live_request *r = ctx;
@@ -201,6 +225,7 @@ static const struct session_events session_events = {
 	.started = on_session_started,
 	.prompt = on_session_prompt,
 	.notice = on_session_notice,
+	.progress = on_session_progress,
 	.fallback = on_session_fallback,
 	.done = on_session_done,
 };
@@ -236,6 +261,11 @@ static int handle_request(struct dispatch *d, struct call *call)
 	if (!request_take_fds(call, &request) || live_find(d, number)) {
 		proto_request_free(&request.words);
 		return HW_EPROTO;
+	}
+	if (d->app->locked) {
+		proto_request_free(&request.words);
+		dispatch_locked(d, number);
+		return HW_OK;
 	}
 	if (d->app->stopping || d->live_count >= PROTO_REQUESTS_MAX) {
 		proto_request_free(&request.words);
@@ -459,12 +489,6 @@ size_t dispatch_live(const struct dispatch *d)
 
 void dispatch_shutdown(struct dispatch *d)
 {
-	while (d->live) {
-		/* How far it had got is not known here: the honest answer is that it may have run.
-		 */
-		dispatch_exit(d, d->live->number, "hawserd was stopped before the request ended",
-			      "run it again if it may run twice: that starts a new hawserd", true);
-		session_abort(d->live->session);
-		live_remove(d->live);
-	}
+	while (d->live)
+		session_stop(d->live->session);
 }

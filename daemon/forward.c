@@ -257,6 +257,19 @@ void forward_set_list(struct forward_set *set)
 		forward_notice(set, -2, "  #%d %s", l->number, l->text);
 }
 
+struct forward_spec *forward_set_specs(const struct forward_set *set, size_t *count)
+{
+	struct forward_spec *specs =
+		set->nforwards > 0 ? xcalloc(set->nforwards, sizeof(*specs)) : NULL;
+
+	*count = 0;
+	for (const struct forward *f = set->forwards; f != NULL; f = f->next) {
+		if (f->batch == NULL && *count < set->nforwards)
+			forward_spec_copy(&specs[(*count)++], &f->spec);
+	}
+	return specs;
+}
+
 void forward_set_destroy(struct forward_set *set)
 {
 	if (set == NULL)

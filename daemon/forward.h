@@ -60,6 +60,9 @@ bool forward_set_has(const struct forward_set *set, const struct forward_spec *s
 bool forward_set_cancel(struct forward_set *set, const struct forward_spec *spec, const char *cwd,
 			bool whole);
 
+/* Copies of what is set up, with absolute paths: free by forward_specs_free(). NULL: nothing is. */
+struct forward_spec *forward_set_specs(const struct forward_set *set, size_t *count);
+
 /* A number as ssh numbers its channels, for the session's own: the lowest that is free at the first
  * call. */
 int forward_set_reserve(struct forward_set *set);

@@ -68,6 +68,8 @@ static bool set_list(struct login *l, enum ssh_options_e option, const char *nam
 	cause_set(&l->result.why, CAUSE_NO_COMMON_ALGORITHM,
 		  "%s: none of the %s that the configuration asks for (%s) is known to libssh %s",
 		  l->where, name, value, ssh_version(0));
+	cause_hint(&l->result.why, "allow one that libssh has for this host (ssh_config), or use "
+				   "the real ssh");
 	l->result.handover = true;
 	return false;
 }
@@ -188,6 +190,7 @@ static void set_no_banner_cause(struct login *l, struct first_words *w, const ch
 				"PerSourcePenalties, fail2ban), is starting up, or is no SSH "
 				"server");
 	}
+	cause_said(why, w->len > 0, w->len > 0 ? w->text : error);
 }
 
 static void set_timeout_cause(struct login *l, struct first_words *w)
@@ -211,17 +214,12 @@ static void set_timeout_cause(struct login *l, struct first_words *w)
 /* ssh_get_error() was copied to error. */
 static void set_kex_cause(struct login *l, struct first_words *w, const char *error)
 {
-	struct cause *why = &l->result.why;
-
-	if (!w->done && strstr(error, "no match for method") == NULL) {
+	if (!w->done && login_path_died(error)) {
+		login_session_died(l);
+	} else if (!w->done && strstr(error, "no match for method") == NULL) {
 		set_no_banner_cause(l, w, error);
 	} else if (strstr(error, "no match for method") != NULL) {
-		cause_set(why, CAUSE_NO_COMMON_ALGORITHM,
-			  "%s: server and client have no algorithm in common: %s", l->where, error);
-		cause_hint(why, "the real ssh may have one that libssh lacks; else see "
-				"KexAlgorithms, HostKeyAlgorithms, Ciphers and MACs in "
-				"ssh_config(5)");
-		l->result.handover = true;
+		login_no_common_algorithm(l, error);
 	} else {
 		login_session_died(l);
 	}

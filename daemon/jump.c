@@ -63,7 +63,7 @@ static void explain_loss(const struct route *r, const struct cause *said, struct
 {
 	cause_set(why, said->cls, "%s: its jump host %s was lost: %s", r->dest->label,
 		  r->dest->jump->label, said->text);
-	cause_hint(why, "%s", said->hint);
+	cause_take_over(why, said);
 }
 
 static void on_opened(void *ctx, struct tunnel *t)
@@ -170,7 +170,7 @@ static void on_failed(void *ctx, const struct cause *said, bool handover)
 	r->waiter = NULL;
 	cause_set(&why, said->cls, "%s: its jump host cannot be used: %s", r->dest->typed,
 		  said->text);
-	cause_hint(&why, "%s", said->hint);
+	cause_take_over(&why, said);
 	fail(r, &why, handover);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/digest.h"
+#include "daemon/keyblob_priv.h"
 #include "daemon/sshwire.h"
 #include "protocol/alloc.h"
 
@@ -80,8 +81,7 @@ static bool find_numbers(const struct keyblob *b, size_t *pos, bool *cert)
 	return true;
 }
 
-/* How many strings a key's numbers are, by short type. */
-static unsigned count_numbers(const char *short_type)
+unsigned keyblob_count_numbers(const char *short_type)
 {
 	static const struct {
 		const char *type;
@@ -97,7 +97,7 @@ static unsigned count_numbers(const char *short_type)
 
 bool keyblob_plain(const struct keyblob *cert, struct keyblob *out)
 {
-	unsigned count = count_numbers(keyblob_short_type(cert));
+	unsigned count = keyblob_count_numbers(keyblob_short_type(cert));
 	struct sshwire_in in = {.data = cert->data, .len = cert->len}, type, rest;
 	struct sshwire_out plain = {.data = NULL};
 	char name[TYPE_NAME_MAX], *suffix;

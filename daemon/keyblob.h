@@ -24,6 +24,10 @@ bool keyblob_is_cert(const struct keyblob *b);
 /* The plain key of a certificate into out (keyblob_finish()); false: not a certificate, or of a
  * type that is not known here. */
 bool keyblob_plain(const struct keyblob *cert, struct keyblob *out);
+/* A certificate's key id, cut to fit, as it stands there (a peer's bytes), and the moment from
+ * which it counts no more: Unix time, UINT64_MAX for never. false: not a certificate, or not one
+ * that is known here. */
+bool keyblob_cert_end(const struct keyblob *cert, uint64_t *valid_before, char *id, size_t id_size);
 /* The type's name, "ssh-ed25519", into out; "unknown" when the bytes make no sense. */
 void keyblob_type(const struct keyblob *b, char *out, size_t size);
 /* The key's size as ssh-keygen -l prints it; 0 = not known. */

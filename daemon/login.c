@@ -299,9 +299,9 @@ static int wait_answer(struct login *l)
 		if (n > 0 && p[0].revents != 0)
 			return HW_OK;
 		if (n > 0 && (p[2].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
-			cause_set(&l->result.why, CAUSE_SERVER_CLOSED,
+			cause_set(&l->result.why, CAUSE_LOGIN_GRACE,
 				  "%s: the server closed the connection while it waited for an "
-				  "answer",
+				  "answer: its login grace time is over",
 				  l->where);
 			cause_hint(&l->result.why, "answer sooner, or raise LoginGraceTime in the "
 						   "server's sshd_config");

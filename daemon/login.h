@@ -44,6 +44,10 @@ struct login_result {
 	 * to it first. Complete only where the destination has forward_agent and a key got in (a
 	 * password's login does not tell the session's identifier). Freed by login after done. */
 	const struct agent_binding *binding;
+	/* Certificates that were used: the moment from which the first of them counts no more, Unix
+	 * time, 0 = none was used, or for ever; and its key id (bytes of its maker). */
+	uint64_t cert_end;
+	char cert_id[128];
 	bool prompted;	/* a person was asked: another login would ask again */
 	bool untrusted; /* the host key was accepted against the evidence
 			   (StrictHostKeyChecking no): ssh forwards nothing then */

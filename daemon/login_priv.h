@@ -82,6 +82,12 @@ void login_info(struct login *l, const char *fmt, ...) HW_PRINTF(2, 3);
 /* The session died (login_dead() or SSH_ERROR): sets why from libssh's words, which are read here
  * and at once. */
 void login_session_died(struct login *l);
+/* The kernel's words for a path on which nothing comes through, and not for an end by the server.
+ */
+bool login_path_died(const char *error);
+/* Sets why from libssh's words about a kind of algorithm that no two sides share; the real ssh may
+ * have one. */
+void login_no_common_algorithm(struct login *l, const char *error);
 /* A copy of a peer's text with what a terminal would obey made visible; newlines and tabs stay.
  * On the heap. */
 char *login_visible(const char *text);

@@ -1,6 +1,7 @@
 /* Who waits for a channel, and who gets one on which transport. */
 #include "daemon/pool_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ static unsigned allowance(const struct pool *pool)
 
 static bool has_room(const struct slot *s, const struct pool_waiter *w)
 {
-	if (!s->ready || s->draining)
+	if (!slot_serves(s) || transport_doubt(s->transport) != TRANSPORT_SURE)
 		return false;
 	if (w->lease)
 		return true;
@@ -31,12 +32,19 @@ static bool has_room(const struct slot *s, const struct pool_waiter *w)
 	       (slot_sessions(s) < allowance(s->pool) && s->pause_until == 0);
 }
 
+/* Its other side is silent, and something runs on it that may yet be answered: what is new goes to
+ * another. */
+static bool slot_given_up(const struct slot *s)
+{
+	return s->draining || transport_doubt(s->transport) == TRANSPORT_SILENT;
+}
+
 static unsigned count_slots(const struct pool *pool, bool connecting_only)
 {
 	unsigned n = 0;
 
 	for (const struct slot *s = pool->slots; s != NULL; s = s->next)
-		n += !s->draining && !(connecting_only && s->ready);
+		n += !slot_given_up(s) && !(connecting_only && s->ready);
 	return n;
 }
 
@@ -72,6 +80,20 @@ static struct slot *choose(const struct pool *pool, const struct pool_waiter *w)
 			best = s;
 	}
 	return best;
+}
+
+/* As choose(), but what was quiet for long is probed first. Where a channel is to be opened, that
+ * is the proof: nothing is lost if it is not confirmed, so it need not wait for the probe's. */
+static struct slot *choose_alive(const struct pool *pool, const struct pool_waiter *w)
+{
+	struct slot *s;
+
+	while ((s = choose(pool, w)) != NULL && transport_quiet(s->transport)) {
+		transport_suspect(s->transport, NULL);
+		if (!w->lease && channel_find_warm(s->transport, w->env) == NULL)
+			return s;
+	}
+	return s;
 }
 
 static void unlink_waiter(struct pool_waiter *w)
@@ -141,23 +163,47 @@ static unsigned count_waiters(const struct pool *pool)
 	return n;
 }
 
+/* Not while a server that is away, or busy with logins of ours, is given time. */
+static bool may_open(struct pool *pool, const struct destination *dest)
+{
+	if (pool->retry_at != 0 || pool->pools->destroyed || pool->pools->app->locked)
+		return false;
+	if (pools_may_log_in(pool->pools, dest))
+		return true;
+	pool->pools->paced = true;
+	return false;
+}
+
+/* It is to be held although nobody asks: nobody is asked either. */
+static void open_kept(struct pool *pool)
+{
+	struct pool_waiter nobody = {.pool = pool, .dest = pool->kept};
+
+	if (pool_keeps(pool) && count_slots(pool, false) == 0 && may_open(pool, pool->kept))
+		slot_open(pool, &nobody);
+}
+
 /* Enough transports for those who wait, each with its share of sessions. */
 static void open_more(struct pool *pool)
 {
 	unsigned waiting = count_waiters(pool);
 	unsigned coming = count_slots(pool, true) * allowance(pool);
 
-	if (waiting == 0)
+	if (waiting == 0) {
+		open_kept(pool);
 		return;
+	}
 	if (count_slots(pool, false) == 0) {
-		pool->waiters->login = true;
-		slot_open(pool, pool->waiters);
+		if (may_open(pool, pool->waiters->dest)) {
+			pool->waiters->login = true;
+			slot_open(pool, pool->waiters);
+		}
 		return;
 	}
 	/* Without a known limit the transports that are there may take more yet. */
 	if (pool->limit == 0)
 		return;
-	while (coming < waiting && may_add(pool)) {
+	while (coming < waiting && may_add(pool) && may_open(pool, pool->waiters->dest)) {
 		slot_open(pool, pool->waiters);
 		coming += allowance(pool);
 	}
@@ -191,7 +237,7 @@ static void fail_those_over(struct pool *pool)
 static bool any_ready(const struct pool *pool)
 {
 	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
-		if (s->ready && !s->draining)
+		if (slot_serves(s))
 			return true;
 	}
 	return false;
@@ -202,7 +248,7 @@ static void end_unwanted(struct pool *pool)
 {
 	struct cause why;
 
-	if (pool->waiters != NULL || any_ready(pool))
+	if (pool->waiters != NULL || any_ready(pool) || pool_keeps(pool))
 		return;
 	for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 		if (s->ready || s->draining)
@@ -214,16 +260,37 @@ static void end_unwanted(struct pool *pool)
 	}
 }
 
+/* All that may be open is, and in use. */
+static void tell_waiting(struct pool *pool)
+{
+	char text[64];
+
+	if (pool->waiters == NULL || pool->limit == 0 || !any_ready(pool) ||
+	    count_slots(pool, true) > 0)
+		return;
+	snprintf(text, sizeof(text), "waiting for one of %u session%s", pool->limit,
+		 pool->limit > 1 ? "s" : "");
+	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
+		if (!w->told && w->not_before == 0 && w->events->progress != NULL)
+			w->events->progress(w->ctx, text, 0);
+		w->told = true;
+	}
+}
+
 static void on_serve(void *ctx)
 {
 	struct pool *pool = ctx;
 	struct pool_waiter *w, *next;
 
 	fail_those_over(pool);
+	pools_fail_locked(pool);
 	for (w = pool->waiters; w != NULL; w = next) {
-		struct slot *s = choose(pool, w);
+		struct slot *s;
 
 		next = w->next;
+		if (w->not_before != 0)
+			continue;
+		s = choose_alive(pool, w);
 		if (s == NULL)
 			break; /* those behind wait their turn */
 		if (wants_lane(pool, w, s)) {
@@ -239,9 +306,18 @@ static void on_serve(void *ctx)
 	for (struct slot *s = pool->slots; s != NULL; s = s->next)
 		slot_keep_warm(s);
 	open_more(pool);
+	tell_waiting(pool);
 	end_unwanted(pool);
 	pools_schedule(pool->pools);
 	pools_drop_if_empty(pool);
+}
+
+void pool_progress(struct pool *pool, const char *text, unsigned retry_ms)
+{
+	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
+		if (w->events->progress != NULL)
+			w->events->progress(w->ctx, text, retry_ms);
+	}
 }
 
 void pool_touch(struct pool *pool)
@@ -324,6 +400,9 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	w->env = want->env;
 	w->terminal = want->terminal;
 	w->can_ask = want->can_ask;
+	w->patience_until = pool_patience(pool, want);
+	if (want->delay_ms > 0)
+		w->not_before = pools_now(p) + want->delay_ms;
 	w->login = !any_ready(pool);
 	w->over = count_waiters(pool) >= p->app->config.max_queue;
 	while (!want->front && *link != NULL)
@@ -331,8 +410,18 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	w->next = *link;
 	*link = w;
 	take_settings(pool, want->dest);
+	pool_asked_again(pool);
 	pool_touch(pool);
 	return w;
+}
+
+static bool any_suspect(const struct pool *pool)
+{
+	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (s->ready && transport_doubt(s->transport) == TRANSPORT_SUSPECT)
+			return true;
+	}
+	return false;
 }
 
 const char *pool_waiter_why(const struct pool_waiter *w)
@@ -341,6 +430,8 @@ const char *pool_waiter_why(const struct pool_waiter *w)
 
 	if (choose(pool, w) != NULL)
 		return NULL;
+	if (any_suspect(pool))
+		return "the held connection is being tested";
 	if (any_ready(pool))
 		return "the held connections are full";
 	if (count_slots(pool, true) > 0)

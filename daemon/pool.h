@@ -22,7 +22,10 @@ struct pool_info {
 	unsigned sessions, queued; /* channels in use; requests that wait */
 	unsigned warm;
 	unsigned session_limit; /* learnt, 0 = not known */
+	double keepalive_s;	/* interval, 0: none are sent */
+	bool keepalive_learnt; /* it is shorter than configured, for something on the way forgets */
 	double age_s, idle_s;
+	double heard_s; /* since something came in; < 0: not ready yet */
 	uint64_t bytes_in, bytes_out;
 	double rtt_ms;	    /* last measured, < 0 = not yet */
 	const char *server; /* the server's banner line */
@@ -43,6 +46,18 @@ size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx)
 size_t pools_close(struct pools *p, const char *name, bool force);
 /* The same for the transports that dest's requests use. */
 size_t pools_close_destination(struct pools *p, const struct destination *dest, bool force);
+
+/* hawserctl lock, once app.locked is set: all transports are closed now, whatever runs on them, or,
+ * to drain, those in use after their sessions have ended; who waits for one fails. Returns how many
+ * transports there were. */
+size_t pools_lock(struct pools *p, bool drain);
+
+/* This machine's network changed, or it slept (text: a sentence for the journal): what is held is
+ * probed at once. */
+void pools_network_changed(struct pools *p, const char *text);
+
+/* hawserctl unlock: what is to be kept may come back. */
+void pools_unlocked(struct pools *p);
 
 /* Whose a socket is, by the address on its own side: of a transport of ours, and is that in use? */
 enum pools_use { POOLS_FOREIGN, POOLS_IN_USE, POOLS_IDLE };
@@ -86,8 +101,10 @@ struct pool_want {
 	bool lease;	  /* a transport is wanted, no channel */
 	char *const *env; /* for the channel; borrowed until granted or left */
 	bool terminal;
-	bool can_ask; /* prompts may be put to this one */
-	bool front;   /* has waited before: goes ahead of the others */
+	bool can_ask;	   /* prompts may be put to this one */
+	bool front;	   /* has waited before: goes ahead of the others */
+	bool patient;	   /* waits for a connection that was lost as long as it takes */
+	unsigned delay_ms; /* is not served before */
 };
 
 /* From the top of the loop, never from within pool_wait(). After granted or failed the waiter is
@@ -107,8 +124,14 @@ struct pool_events {
 	/* A line for this client, whose login it was: raw bytes of the server's banner, or a
 	 * warning. */
 	void (*notice)(void *ctx, const char *text, bool raw);
+	/* What is waited for, as a phrase; retry_ms: the next try comes in so long, 0: it is under
+	 * way. May be NULL. */
+	void (*progress)(void *ctx, const char *text, unsigned retry_ms);
 };
 
+/* An end that nobody asked for, and hawser.conf lets things come back (reconnect). */
+bool pool_comes_back(const struct app *app, const struct destination *dest,
+		     const struct cause *why);
 struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 			      const struct pool_events *events, void *ctx);
 /* Why w is not served at once, as a phrase for the user; NULL: a held connection has room. */

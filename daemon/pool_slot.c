@@ -106,13 +106,36 @@ static void on_notice(void *ctx, const char *text, bool raw)
 		w->events->notice(w->ctx, text, raw);
 }
 
+static void on_progress(void *ctx, const char *text)
+{
+	const struct slot *s = ctx;
+
+	pool_progress(s->pool, text, 0);
+}
+
+static void take_learnt(struct slot *s)
+{
+	struct learnt known;
+
+	if (!learn_get(s->pool->pools->env.learn, s->dest->label, &known))
+		return;
+	s->pool->learnt_ms = (unsigned)(known.keepalive_s * 1000);
+	if (s->pool->limit == 0)
+		s->pool->limit = known.session_limit;
+}
+
 static void on_ready(void *ctx, const struct login_result *r)
 {
 	struct slot *s = ctx;
 
 	s->ready = true;
 	s->idle_since = pools_now(s->pool->pools);
+	transport_set_patience(s->transport, pool_alive_limit_ms(s->pool));
 	s->pool->hint = r->hint;
+	take_learnt(s);
+	pool_came_back(s->pool);
+	pools_login_over(s->pool->pools);
+	slot_age_start(s, r);
 	if (r->prompted)
 		s->pool->prompted = true;
 	if (s->dest->forward_agent != NULL && !r->untrusted) {
@@ -149,6 +172,7 @@ static void learn(struct slot *s)
 			log_info("%s: the server allows %u sessions on a connection",
 				 s->dest->label, live);
 		pool->limit = live;
+		learn_sessions(pool->pools->env.learn, s->dest->label, live);
 	}
 }
 
@@ -166,24 +190,37 @@ static bool is_leased(const struct slot *s)
 	return l != NULL;
 }
 
+bool slot_serves(const struct slot *s)
+{
+	/* One that has failed is ready until its end has been told. */
+	return s->ready && !s->draining && transport_state(s->transport) == TRANSPORT_READY &&
+	       transport_doubt(s->transport) != TRANSPORT_SILENT;
+}
+
 bool slot_idle(const struct slot *s)
 {
 	return slot_sessions(s) == 0 && !is_leased(s) && transport_tunnels(s->transport) == 0;
+}
+
+/* What nobody uses is not waited for. */
+static void give_up_silent(struct slot *s)
+{
+	if (transport_doubt(s->transport) == TRANSPORT_SILENT && !is_leased(s) &&
+	    !transport_used(s->transport))
+		transport_give_up(s->transport);
 }
 
 void slot_changed(struct slot *s)
 {
 	bool idle = slot_idle(s);
 
+	give_up_silent(s);
+
 	learn(s);
 	if (idle)
 		pools_tell_idle(s->pool->pools);
 	if (s->draining && idle) {
-		struct cause why;
-
-		cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was closed on request",
-			  s->dest->label);
-		slot_close(s, &why);
+		slot_close_drained(s);
 		return;
 	}
 	if (idle && s->idle_since == 0) {
@@ -198,6 +235,16 @@ void slot_changed(struct slot *s)
 static void on_changed(void *ctx)
 {
 	slot_changed(ctx);
+}
+
+/* What runs on it may outlive a long outage, as with ssh; its end is TCP's or the keepalives' to
+ * say. What is new goes elsewhere. */
+static void on_silent(void *ctx)
+{
+	struct slot *s = ctx;
+
+	give_up_silent(s);
+	pool_touch(s->pool);
 }
 
 /* Warm channels that carry another environment than the last request's make room. */
@@ -217,8 +264,7 @@ void slot_keep_warm(struct slot *s)
 	struct transport_stats stats;
 
 	/* A connection for forwards only never sees a session, as with ssh -N. */
-	if (!s->ready || s->draining || config->warm == 0 || !pool->had_session ||
-	    s->pause_until != 0)
+	if (!slot_serves(s) || config->warm == 0 || !pool->had_session || s->pause_until != 0)
 		return;
 	drop_unfit_warm(s);
 	if (s->warm_blocked && slot_sessions(s) == 0)
@@ -247,7 +293,7 @@ static bool same_batch(const struct pool_waiter *w, const void *arg)
 static bool any_serves(const struct pool *pool)
 {
 	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
-		if (!s->draining)
+		if (!s->draining && transport_doubt(s->transport) != TRANSPORT_SILENT)
 			return true;
 	}
 	return false;
@@ -266,6 +312,8 @@ static void login_failed(struct slot *s, const struct cause *why, bool handover)
 		pool->no_more_until = pools_now(pool->pools) + NO_MORE_MS;
 		return;
 	}
+	if (pool_try_again(pool, s, why))
+		return;
 	pool_fail_waiters(pool, asked_nobody ? same_batch : NULL, s->dest, why, handover);
 }
 
@@ -309,9 +357,14 @@ static void on_ended(void *ctx, const struct cause *why, bool handover)
 	free_prompt(s);
 	end_leases(s, why);
 	lend_agent_destroy(s->agent);
+	if (s->ready && !s->draining && !any_serves(pool))
+		pool_lost(pool, s, why);
+	if (!s->ready)
+		pools_login_over(pool->pools);
 	if (!s->ready && !s->unwanted)
 		login_failed(s, why, handover);
 	destination_unref(s->dest);
+	free(s->drain_why);
 	free(s);
 	pool_touch(pool); /* also frees the pool when nothing is left */
 	pools_schedule(pool->pools);
@@ -321,7 +374,9 @@ static const struct transport_events slot_events = {
 	.ready = on_ready,
 	.prompt = on_prompt,
 	.notice = on_notice,
+	.progress = on_progress,
 	.changed = on_changed,
+	.silent = on_silent,
 	.ended = on_ended,
 };
 

@@ -22,6 +22,9 @@ struct pools *pools_create(struct app *app)
 	p->app = app;
 	p->env.loop = app->loop;
 	p->env.workers = app->workers;
+	p->env.journal = app->journal;
+	p->env.learn = app->learn;
+	p->env.netwatch = app->netwatch;
 	p->env.defer = defer_queue_create(app->loop);
 	uv_timer_init(app->loop, &p->tick);
 	p->tick.data = p;
@@ -63,6 +66,7 @@ void pools_destroy(struct pools *p)
 	cause_hint(&why, "run the command again: it starts a new daemon");
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
 		pool_fail_waiters(pool, NULL, NULL, &why, false);
+		pool_came_back(pool); /* nothing is waited for any more */
 		for (struct slot *s = pool->slots; s != NULL; s = s->next)
 			slot_close(s, &why);
 		pool_touch(pool);
@@ -75,30 +79,63 @@ void pools_drop_if_empty(struct pool *pool)
 	struct pools *p = pool->pools;
 	struct pool **link = &p->list;
 
-	if (pool->slots != NULL || pool->waiters != NULL)
+	if (pool->slots != NULL || pool->waiters != NULL || pool_keeps(pool))
 		return;
 	while (*link != pool)
 		link = &(*link)->next;
 	*link = pool->next;
 	defer_cancel(&pool->serve);
 	strv_free(pool->warm_env);
+	destination_unref(pool->kept);
 	free(pool);
 	app_sessions(p->app, 0);
 	finish_destroy(p);
 }
 
+/* As configured; 0: none are wanted. */
+static unsigned configured_s(const struct pool *pool)
+{
+	return pool->alive_interval > 0 ? pool->alive_interval
+					: pool->pools->app->config.keepalive_s;
+}
+
+/* A longer quiet than what is configured allows would be the death of connections. */
+static bool keepalive_learnt(const struct pool *pool)
+{
+	return pool->learnt_ms > 0 && pool->learnt_ms < configured_s(pool) * 1000;
+}
+
+/* A keepalive is sent if nothing came for a whole interval, so what was quiet from just after its
+ * start on is so for almost two: that must not be longer than what is known to live. */
 static uint64_t keepalive_ms(const struct pool *pool)
 {
-	unsigned s = pool->alive_interval > 0 ? pool->alive_interval
-					      : pool->pools->app->config.keepalive_s;
-
-	return (uint64_t)s * 1000;
+	return keepalive_learnt(pool) ? pool->learnt_ms / 2 : (uint64_t)configured_s(pool) * 1000;
 }
 
 static unsigned keepalive_count(const struct pool *pool)
 {
-	return pool->alive_interval > 0 ? pool->alive_count
-					: pool->pools->app->config.keepalive_count;
+	unsigned count = pool->alive_interval > 0 ? pool->alive_count
+						  : pool->pools->app->config.keepalive_count;
+
+	/* As much time for an answer as at the configured interval. */
+	return keepalive_learnt(pool)
+		       ? (unsigned)(count * configured_s(pool) * 1000 / keepalive_ms(pool))
+		       : count;
+}
+
+uint64_t pool_alive_limit_ms(const struct pool *pool)
+{
+	return keepalive_ms(pool) * (keepalive_count(pool) + 1);
+}
+
+/* Not one that drains: what replaces it is held as it was. */
+static const struct slot *first_held(const struct pool *pool)
+{
+	const struct slot *s = pool->slots;
+
+	while (s != NULL && s->draining)
+		s = s->next;
+	return s;
 }
 
 /* How long the slot may stay idle; UINT64_MAX = for ever. */
@@ -113,7 +150,7 @@ static uint64_t hold_ms(const struct slot *s)
 		hold = UINT64_MAX;
 	else if (pool->persist > 0)
 		hold = (uint64_t)pool->persist * 1000;
-	if (s != pool->slots && hold > EXTRA_HOLD_MS)
+	if (s != first_held(pool) && hold > EXTRA_HOLD_MS)
 		hold = EXTRA_HOLD_MS;
 	return hold;
 }
@@ -134,17 +171,23 @@ void pools_schedule(struct pools *p)
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
 		uint64_t interval = keepalive_ms(pool);
 
+		if (pool_retry_next(pool) < next)
+			next = pool_retry_next(pool);
 		if (pool->no_more_until != 0 && pool->no_more_until < next)
 			next = pool->no_more_until;
 		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 			uint64_t hold = hold_ms(s);
 
-			if (!s->ready || s->draining)
+			if (!s->ready)
+				continue;
+			if (interval > 0 && next_keepalive(now, interval) < next)
+				next = next_keepalive(now, interval);
+			if (s->draining)
 				continue;
 			if (s->pause_until != 0 && s->pause_until < next)
 				next = s->pause_until;
-			if (interval > 0 && next_keepalive(now, interval) < next)
-				next = next_keepalive(now, interval);
+			if (slot_age_next(s) < next)
+				next = slot_age_next(s);
 			if (s->idle_since != 0 && pool->waiters == NULL && hold != UINT64_MAX &&
 			    s->idle_since + hold < next)
 				next = s->idle_since + hold;
@@ -157,13 +200,14 @@ void pools_schedule(struct pools *p)
 	uv_timer_start(&p->tick, on_tick, next > now ? next - now : 0, 0);
 }
 
-static void tick_slot(struct slot *s, uint64_t now, uint64_t last)
+/* What ends by itself: a pause, its time, its being held although nobody uses it. */
+static void tick_time(struct slot *s, uint64_t now)
 {
 	struct pool *pool = s->pool;
-	uint64_t interval = keepalive_ms(pool), hold = hold_ms(s);
+	uint64_t hold = hold_ms(s);
 	struct cause why;
 
-	if (!s->ready || s->draining)
+	if (s->draining || slot_age_tick(s))
 		return;
 	if (s->pause_until != 0 && now >= s->pause_until) {
 		s->pause_until = 0;
@@ -177,10 +221,18 @@ static void tick_slot(struct slot *s, uint64_t now, uint64_t last)
 		cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was idle for %u s",
 			  s->dest->label, (unsigned)((now - s->idle_since) / 1000));
 		slot_close(s, &why);
-		return;
 	}
+}
+
+static void tick_slot(struct slot *s, uint64_t now, uint64_t last)
+{
+	uint64_t interval = keepalive_ms(s->pool);
+
+	if (!s->ready)
+		return;
+	tick_time(s, now);
 	if (interval > 0 && next_keepalive(last, interval) <= now)
-		transport_keepalive(s->transport, keepalive_count(pool));
+		transport_keepalive(s->transport, keepalive_count(s->pool));
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -190,6 +242,8 @@ static void on_tick(uv_timer_t *timer)
 
 	p->last_tick = now;
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		if (pool_retry_next(pool) <= now)
+			pool_retry_tick(pool, now);
 		/* Those who wait may try for a further transport again. */
 		if (pool->no_more_until != 0 && now >= pool->no_more_until) {
 			pool->no_more_until = 0;
@@ -201,12 +255,15 @@ static void on_tick(uv_timer_t *timer)
 	pools_schedule(p);
 }
 
-static bool matches(const struct slot *s, const char *name)
+static bool is_named(const struct destination *d, const char *name)
 {
-	const struct destination *d = s->dest;
-
 	return name == NULL || strcmp(name, d->typed) == 0 || strcmp(name, d->hostname) == 0 ||
 	       strcmp(name, d->label) == 0;
+}
+
+static bool matches(const struct slot *s, const char *name)
+{
+	return is_named(s->dest, name);
 }
 
 static void describe(struct slot *s, struct pool_info *info)
@@ -225,6 +282,9 @@ static void describe(struct slot *s, struct pool_info *info)
 		.sessions = slot_sessions(s),
 		.warm = channel_count_warm(s->transport),
 		.session_limit = s->pool->limit,
+		.keepalive_s = (double)keepalive_ms(s->pool) / 1e3,
+		.keepalive_learnt = keepalive_learnt(s->pool),
+		.heard_s = stats.heard_s,
 		.age_s = stats.age_s,
 		.idle_s = s->idle_since != 0 ? (double)(now - s->idle_since) / 1e3 : 0,
 		.bytes_in = stats.bytes_in,
@@ -291,6 +351,12 @@ size_t pools_close(struct pools *p, const char *name, bool force)
 	size_t n = 0;
 
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		/* It waits to be opened again: that is over. */
+		if (pool->slots == NULL && pool_keeps(pool) && is_named(pool->kept, name)) {
+			n++;
+			pool_came_back(pool);
+			pool_touch(pool);
+		}
 		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 			if (!matches(s, name))
 				continue;
@@ -306,6 +372,7 @@ size_t pools_held(const struct pools *p)
 	size_t n = 0;
 
 	for (const struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		n += pool_keeps(pool);
 		for (const struct slot *s = pool->slots; s != NULL; s = s->next)
 			n++;
 		for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next)

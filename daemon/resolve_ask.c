@@ -499,6 +499,7 @@ static void follow_jump(struct resolve_ssh *s, const struct question *w, struct 
 	} else if (next.jumps > JUMPS_MAX) {
 		cause_set(&answer.why, CAUSE_CONFIG, "more than %u jump hosts on the way (at %s)",
 			  JUMPS_MAX, hop.host);
+		cause_hint(&answer.why, "see ProxyJump in the configuration of %s", hop.host);
 	} else {
 		ask(s, &next, &answer);
 	}

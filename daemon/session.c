@@ -13,6 +13,7 @@
 static void session_free(struct session *s)
 {
 	defer_cancel(&s->begin);
+	session_sticky_finish(s);
 	if (s->resolving != NULL)
 		resolve_cancel(s->resolving);
 	if (s->waiter != NULL)
@@ -34,6 +35,7 @@ static void session_free(struct session *s)
 	strv_free(s->env);
 	free(s->term);
 	free(s->stty);
+	free(s->evidence);
 	app_sessions(s->app, -1);
 	free(s);
 }
@@ -44,8 +46,11 @@ static void finish(struct session *s)
 {
 	const struct session_events *events = s->events;
 	void *ctx = s->ctx;
-	struct proto_exit result = s->result;
+	struct proto_exit result;
 
+	session_account(s);
+	session_journal_end(s, NULL);
+	result = s->result;
 	s->result = (struct proto_exit){0};
 	session_free(s);
 	events->done(ctx, &result);
@@ -65,9 +70,13 @@ static void on_drained(void *ctx)
 
 void session_begin_ending(struct session *s)
 {
+	session_sticky_finish(s);
 	if (s->channel != NULL)
 		channel_release(s->channel);
 	s->channel = NULL;
+	if (s->waiter != NULL)
+		pool_leave(s->waiter);
+	s->waiter = NULL;
 	s->ending = true;
 	s->waiting = false;
 	session_lend_finish(s);
@@ -84,9 +93,17 @@ void session_fail(struct session *s, const char *error, const char *hint, bool r
 	session_begin_ending(s);
 }
 
+void session_ended_by(struct session *s, const struct cause *why)
+{
+	s->ended_by = why->cls;
+	free(s->evidence);
+	s->evidence = why->evidence[0] != '\0' ? xstrdup(why->evidence) : NULL;
+}
+
 void session_fail_by_cause(struct session *s, const struct cause *why)
 {
-	session_fail(s, why->text, why->hint, false);
+	session_ended_by(s, why);
+	session_fail(s, why->text, session_sticky_leave(s, why->hint), session_sticky_is_away(s));
 }
 
 void session_end_status(struct session *s, unsigned status)
@@ -260,10 +277,34 @@ void session_answer(struct session *s, const struct proto_answer *answer)
 		pool_answer(s->waiter, answer->answers, NULL);
 }
 
-void session_abort(struct session *s)
+/* A command without a terminal would run on for ever after its client was killed. */
+static void hang_up(struct session *s)
 {
-	/* A command without a terminal would run on for ever after its client was killed. */
 	if (s->channel != NULL && s->running && !s->tty && s->goal == GOAL_SESSION)
 		channel_signal(s->channel, "HUP");
+}
+
+void session_stop(struct session *s)
+{
+	bool over = s->ending, ran = session_may_have_run(s);
+
+	hang_up(s);
+	if (!over) {
+		free(s->result.error);
+		free(s->result.hint);
+		s->ended_by = CAUSE_DAEMON_STOPPED;
+		s->result.error = session_how_far(s, "hawserd was stopped");
+		s->result.hint = xstrdup(ran ? "look at the host before you run it again; that "
+					       "starts a new hawserd"
+					     : "run it again: that starts a new hawserd");
+		s->result.ran = ran;
+	}
+	finish(s);
+}
+
+void session_abort(struct session *s)
+{
+	hang_up(s);
+	session_journal_end(s, "the client left");
 	session_free(s);
 }

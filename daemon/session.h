@@ -23,6 +23,8 @@ struct session_events {
 	void (*started)(void *ctx, const struct proto_started *m);
 	void (*prompt)(void *ctx, const struct proto_prompt *m);
 	void (*notice)(void *ctx, const struct proto_notice *m);
+	/* Only where the request asks for it (PROTO_WANT_PROGRESS). */
+	void (*progress)(void *ctx, const struct proto_progress *m);
 	void (*fallback)(void *ctx, const char *why);
 	void (*done)(void *ctx, const struct proto_exit *m);
 };
@@ -39,5 +41,7 @@ void session_action(struct session *s, const struct proto_action *action);
 void session_answer(struct session *s, const struct proto_answer *answer);
 /* The client is gone: close the channel, drop everything; no event comes any more. */
 void session_abort(struct session *s);
+/* The daemon goes: `done` comes within the call, and says how far the request had got. */
+void session_stop(struct session *s);
 
 #endif

@@ -50,6 +50,8 @@ static const struct pool_events lease_events = {.lost = on_lost};
 /* A request without forwards has no lease. */
 static bool ensure_set(struct session *s)
 {
+	if (s->lease == NULL && s->waiter != NULL)
+		return false; /* its connection is on its way */
 	if (s->lease == NULL)
 		s->lease =
 			pool_lease_held(s->app->pools, s->dest, s->group, false, &lease_events, s);

@@ -24,6 +24,16 @@ enum session_goal {
 	GOAL_NONE,    /* -N: only forwards */
 };
 
+/* How far a request has got; session_step.c says which may follow which. */
+enum session_step {
+	STEP_RESOLVING,
+	STEP_WAITING, /* for a connection, or a channel on one */
+	STEP_OPENING,
+	STEP_SENT, /* it may have run: never again */
+	STEP_RUNNING,
+	STEP_DONE, /* its end is the command's own */
+};
+
 struct session {
 	struct app *app;
 	const struct session_events *events;
@@ -34,6 +44,8 @@ struct session {
 	struct resolve_job *resolving;
 	uint64_t group; /* of the pool: POOL_SHARED and the like */
 	enum session_goal goal;
+	enum session_step step;
+	char *evidence; /* of ended_by; NULL: none */
 
 	struct pool_waiter *waiter; /* for a lease or a channel */
 	struct pool_lease *lease;
@@ -41,6 +53,7 @@ struct session {
 	bool waiting;			/* the command has ended, forwarded connections are open */
 	struct forward_set *kept;	/* of -O: borrowed, while its transport lives */
 	struct session_action *actions; /* that ssh is asked about */
+	struct session_sticky *sticky;	/* NULL: it ends with its connection */
 	uint32_t prompt;		/* number of the open prompt; 0 = none */
 	bool local_command_prompt;	/* it is LocalCommand, which the client runs */
 	bool local_command_done;
@@ -56,9 +69,15 @@ struct session {
 	char *term;
 	char *stty; /* the command that sets terminal modes; NULL: none */
 	bool tty, reused, running, ending;
+	bool returning;	   /* of GOAL_NONE: it ran, and looks for its lost connection */
+	bool port_told;	   /* that the server still holds a port was said */
+	unsigned delay_ms; /* before the next wait is served */
 	unsigned refusals, losses;
 	uint64_t started_ms;
 	struct bridge bridge;
+	unsigned used_transport; /* its use is in the journal; 0: none is */
+	uint64_t used_since;	 /* uv_hrtime() */
+	enum cause_class ended_by;
 	struct proto_exit result; /* of an ending session; strings owned */
 	struct defer begin;
 };
@@ -70,12 +89,25 @@ void session_begin_ending(struct session *s);
 void session_end_if_through(struct session *s);
 void session_fail(struct session *s, const char *error, const char *hint, bool ran);
 void session_fail_by_cause(struct session *s, const struct cause *why);
+/* That is what ended it; the words are said apart. */
+void session_ended_by(struct session *s, const struct cause *why);
 /* Ends the request with a status and no words of ours: they have been said. */
 void session_end_status(struct session *s, unsigned status);
 void session_fall_back(struct session *s, const char *why);
 /* A line for the client when its LogLevel asks for it: level as in destination.log_level. */
 void session_notice(struct session *s, int level, const char *fmt, ...) HW_PRINTF(3, 4);
+/* What the request waits for: see pool_events.progress. */
+void session_progress(struct session *s, const char *text, unsigned retry_ms);
 void session_prompt(struct session *s, const struct proto_prompt *p);
+
+/* session_step.c */
+void session_step(struct session *s, enum session_step to);
+/* Its command was sent, at least. */
+bool session_may_have_run(const struct session *s);
+/* "what; the command ...": how far it has got, on the heap. */
+char *session_how_far(const struct session *s, const char *what);
+/* Fills in what EXIT says of that. */
+void session_account(struct session *s);
 
 /* session_want.c */
 /* Fills in goal, wanted, tty, env. False: the words contradict each other; failed. */
@@ -92,6 +124,8 @@ void session_stage_command_done(struct session *s);
 void session_wait(struct session *s, bool lease, bool front);
 /* At -v and -vv: which connection serves the request. */
 void session_tell_connection(struct session *s, const struct transport *t);
+/* The channel was lost: waits for another, and for the lease and forwards that it stands on. */
+void session_come_back(struct session *s);
 void session_stage_finish(struct session *s);
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused);
 void session_on_lost(void *ctx, const struct cause *why);
@@ -110,6 +144,34 @@ void session_end_when_unused(struct session *s);
 void session_use_changed(struct session *s);
 /* How forwards speak to the client. */
 extern const struct forward_events session_forward_events;
+
+/* session_journal.c */
+/* The request is put on t: that stands in the journal. Nothing when it is on it already. */
+void session_journal_begin(struct session *s, const struct transport *t);
+/* It is over. how: NULL for what the result says. Nothing when no use is open. */
+void session_journal_end(struct session *s, const char *how);
+
+/* session_sticky.c */
+/* The words are in s->wanted: changes them, where the request is to survive its connection. */
+void session_sticky_prepare(struct session *s);
+/* The channel was lost. True: s->wanted attaches to what runs there; wait for another channel. */
+bool session_sticky_again(struct session *s, const struct channel_end *end);
+/* The channel runs. True: again, and the client was told of the first time. */
+bool session_sticky_is_back(struct session *s);
+/* Its connection was lost, and it is not attached again. */
+bool session_sticky_is_away(const struct session *s);
+/* A loss of this kind is none that somebody wanted. */
+bool session_sticky_comes_back(const struct cause *why);
+/* It stays at the server for good: no connection will be looked for. Returns the next step, which
+ * says where it is, or hint where nothing is left there; borrowed. */
+const char *session_sticky_leave(struct session *s, const char *hint);
+/* The request is over: what it left at the server is ended. */
+void session_sticky_finish(struct session *s);
+
+/* session_errand.c */
+/* Runs command (taken) at the server, over a connection that is there or can be had within
+ * `reconnect`; a failure is logged. */
+void session_errand(struct session *s, char *command);
 
 /* session_action.c */
 void session_actions_free(struct session *s);

@@ -31,6 +31,9 @@ void session_started(struct session *s, bool tty)
 		.commandline = d->escape_commandline,
 		.local_command = value_flag(destination_line(d->raw, "permitlocalcommand"))};
 
+	if (s->step == STEP_OPENING)
+		session_step(s, STEP_SENT);
+	session_step(s, STEP_RUNNING);
 	s->running = true;
 	s->started_ms = uv_now(s->app->loop);
 	if (s->tty && !tty)
@@ -45,7 +48,8 @@ void session_started(struct session *s, bool tty)
 
 static void on_running(void *ctx, bool tty)
 {
-	session_started(ctx, tty);
+	if (!session_sticky_is_back(ctx))
+		session_started(ctx, tty);
 }
 
 static bool on_data(void *ctx, int stream, const void *data, size_t len, bool must)
@@ -71,16 +75,14 @@ static void on_turn(void *ctx)
 /* The transport died, or a limit was hit, after the request was sent: it is not run again. */
 static void lost(struct session *s, const struct channel_end *end)
 {
-	char text[1024];
-	double ran_s = (double)(uv_now(s->app->loop) - s->started_ms) / 1e3;
+	char *text;
 
-	if (s->running)
-		snprintf(text, sizeof(text), "%s; the command had been running for %.1f s",
-			 end->why.text, ran_s);
-	else
-		snprintf(text, sizeof(text), "%s; it is not known whether the command ran",
-			 end->why.text);
-	session_fail(s, text, end->why.hint, true);
+	if (!s->running)
+		session_step(s, STEP_SENT);
+	session_ended_by(s, &end->why);
+	text = session_how_far(s, end->why.text);
+	session_fail(s, text, session_sticky_leave(s, end->why.hint), true);
+	free(text);
 }
 
 static bool may_move_on(struct session *s, const struct channel_end *end)
@@ -110,12 +112,18 @@ static void ended(struct session *s, const struct channel_end *end)
 	s->result.has_status = end->has_status;
 	s->result.status = end->status;
 	s->result.ran = true;
+	if (end->has_status || end->signal[0] != '\0')
+		session_step(s, STEP_DONE);
 	if (end->signal[0] != '\0')
 		s->result.signal = xstrdup(end->signal);
+	session_ended_by(s, &end->why);
 	if (!end->has_status && end->signal[0] == '\0') {
-		session_fail(s, "the server closed the session without an exit status",
-			     "its shell was killed, or sshd's ChannelTimeout ended it", true);
+		session_fail(s, end->why.text, end->why.hint, true);
 		return;
+	}
+	if (end->why.cls != CAUSE_NONE) {
+		session_notice(s, 0, "hawser: %s", end->why.text);
+		session_notice(s, 0, "hawser: %s", end->why.hint);
 	}
 	say_closed(s);
 	session_end_when_unused(s);
@@ -130,15 +138,17 @@ static void on_end(void *ctx, const struct channel_end *end)
 		ended(s, end);
 		return;
 	case CHANNEL_REQUEST_REFUSED:
+		if (!s->running)
+			session_step(s, STEP_SENT);
 		session_fail_by_cause(s, &end->why);
 		return;
 	case CHANNEL_OPEN_REFUSED:
 	case CHANNEL_LOST:
-		if (end->sent) {
+		if (end->sent && !session_sticky_again(s, end)) {
 			lost(s, end);
 			return;
 		}
-		if (!may_move_on(s, end)) {
+		if (!session_sticky_is_away(s) && !may_move_on(s, end)) {
 			session_fail_by_cause(s, &end->why);
 			return;
 		}
@@ -147,7 +157,7 @@ static void on_end(void *ctx, const struct channel_end *end)
 		channel_release(s->channel);
 		s->channel = NULL;
 		s->bridge.channel = NULL;
-		session_wait(s, false, true);
+		session_come_back(s);
 		return;
 	}
 }
@@ -165,6 +175,7 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 
 	s->waiter = NULL;
 	s->channel = s->bridge.channel = c;
+	session_step(s, STEP_OPENING);
 	/* With a lease it was said, and is known, already. */
 	if (s->lease == NULL) {
 		s->reused = reused;
@@ -175,6 +186,7 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 	if (s->wanted.x11 != NULL)
 		x11_guest_attach(s->x11, channel_transport(c));
 	channel_claim(c, &s->wanted, &channel_events, s);
+	session_journal_begin(s, channel_transport(c));
 }
 
 /* --- -W --- */

@@ -15,7 +15,7 @@ static void on_failed(void *ctx, const struct cause *why, bool handover)
 	struct session *s = ctx;
 
 	s->waiter = NULL;
-	if (handover)
+	if (handover && !session_sticky_is_away(s))
 		session_fall_back(s, why->text);
 	else
 		session_fail_by_cause(s, why);
@@ -36,6 +36,19 @@ static void on_pool_notice(void *ctx, const char *text, bool raw)
 		s->events->notice(s->ctx, &m);
 }
 
+void session_progress(struct session *s, const char *text, unsigned retry_ms)
+{
+	struct proto_progress m = {.text = (char *)(uintptr_t)text, .retry_ms = retry_ms};
+
+	if ((s->request.words.flags & PROTO_WANT_PROGRESS) && s->dest->log_level >= 0)
+		s->events->progress(s->ctx, &m);
+}
+
+static void on_progress(void *ctx, const char *text, unsigned retry_ms)
+{
+	session_progress(ctx, text, retry_ms);
+}
+
 static const struct pool_events pool_events = {
 	.granted = session_on_granted,
 	.leased = session_on_leased,
@@ -43,6 +56,7 @@ static const struct pool_events pool_events = {
 	.failed = on_failed,
 	.prompt = on_prompt,
 	.notice = on_pool_notice,
+	.progress = on_progress,
 };
 
 void session_wait(struct session *s, bool lease, bool front)
@@ -56,9 +70,13 @@ void session_wait(struct session *s, bool lease, bool front)
 		.terminal = s->tty,
 		.can_ask = (s->request.words.flags & PROTO_CAN_ASK) != 0,
 		.front = front,
+		.patient = s->returning || session_sticky_is_away(s),
+		.delay_ms = s->delay_ms,
 	};
 
+	session_step(s, STEP_WAITING);
 	s->waiter = pool_wait(s->app->pools, &want, &pool_events, s);
+	s->delay_ms = 0;
 	if (s->dest->log_level > 0) {
 		const char *why = pool_waiter_why(s->waiter);
 		if (why != NULL)
@@ -80,6 +98,8 @@ void session_tell_connection(struct session *s, const struct transport *t)
 	session_notice(s, 2, "hawser: connected to %s [%s] port %u, remote software version %s",
 		       s->dest->hostname, stats.address, s->dest->port, stats.server);
 	session_notice(s, 2, "hawser: kex: algorithm: %s, cipher: %s", stats.kex, stats.cipher);
+	session_notice(s, 2, "hawser: stages: key exchange %u ms, authentication %u ms",
+		       stats.kex_ms, stats.auth_ms);
 	session_notice(s, 2, "hawser: authenticated as %s %.0f s ago; %u sessions on it",
 		       s->dest->user, stats.age_s, transport_channels(t));
 }
@@ -130,11 +150,65 @@ static void on_forward_notice(void *ctx, int level, const char *text)
 	session_notice(ctx, level, "%s", text);
 }
 
+/* --- -N comes back with its connection --- */
+
+/* After the first time a forward is not refused for good: the server may hold the port until it has
+ * seen that the old connection is dead. */
+#define PORT_RETRY_MS 2000
+
+static bool comes_back(const struct session *s, const struct cause *why)
+{
+	return s->running && s->goal == GOAL_NONE && pool_comes_back(s->app, s->dest, why);
+}
+
+static void go_back(struct session *s, unsigned delay_ms)
+{
+	s->returning = true;
+	s->delay_ms = delay_ms;
+	session_wait(s, true, true);
+	s->delay_ms = 0;
+}
+
+static void is_back(struct session *s)
+{
+	s->returning = s->port_told = false;
+	session_step(s, STEP_RUNNING);
+	session_notice(s, 0, "hawser: connected to %s again%s", s->dest->label,
+		       s->dest->nforwards > 0 ? "; the forwards stand" : "");
+}
+
+static void wait_for_port(struct session *s)
+{
+	uint16_t port = 0;
+
+	for (size_t i = 0; i < s->dest->nforwards; i++) {
+		if (s->dest->forwards[i].kind == FORWARD_REMOTE && port == 0)
+			port = s->dest->forwards[i].listen.port;
+	}
+	if (!s->port_told && port != 0)
+		session_notice(s, 0, "hawser: waiting for the server to free port %u", port);
+	else if (!s->port_told)
+		session_notice(s, 0, "hawser: a forward can't be set up yet; it is tried again");
+	s->port_told = true;
+	forward_set_destroy(s->forwards);
+	s->forwards = NULL;
+	pool_lease_release(s->lease);
+	s->lease = NULL;
+	go_back(s, PORT_RETRY_MS);
+}
+
 static void on_forwards_ready(void *ctx, size_t failed)
 {
 	struct session *s = ctx;
 
-	if (failed > 0 && s->dest->exit_on_forward_failure) {
+	if (s->returning) {
+		if (failed > 0)
+			wait_for_port(s);
+		else
+			is_back(s);
+		return;
+	}
+	if (failed > 0 && s->dest->exit_on_forward_failure && !session_sticky_is_away(s)) {
 		/* What failed was said. */
 		session_end_status(s, HW_EXIT_FAILURE);
 		return;
@@ -216,13 +290,21 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 		.count = s->dest->nforwards,
 		.dest = s->dest,
 		.cwd = s->origin->cwd,
-		.words = s->dest->exit_on_forward_failure ? FORWARD_FATAL : FORWARD_WARN,
+		.words = s->returning ? FORWARD_SILENT
+			 : s->dest->exit_on_forward_failure && !session_sticky_is_away(s)
+				 ? FORWARD_FATAL
+				 : FORWARD_WARN,
 	};
 
 	s->waiter = NULL;
 	s->lease = l;
 	s->reused = reused;
 	session_tell_connection(s, pool_lease_transport(l));
+	session_journal_begin(s, pool_lease_transport(l));
+	if (s->dest->nforwards == 0 && s->returning) {
+		is_back(s);
+		return;
+	}
 	if (s->dest->nforwards == 0) {
 		run_local_command(s);
 		return;
@@ -253,12 +335,24 @@ void session_on_lost(void *ctx, const struct cause *why)
 		return;
 	}
 	if (s->channel != NULL) {
-		if (had_forwards)
+		if (had_forwards && s->sticky == NULL)
 			session_notice(s, 0, "hawser: %s; the forwards ended with it", why->text);
 		return;
 	}
+	if (comes_back(s, why)) {
+		if (!s->returning)
+			session_notice(s, 0, "hawser: %s; reconnecting", why->text);
+		go_back(s, 0);
+		return;
+	}
+	if (session_sticky_is_away(s) && session_sticky_comes_back(why)) {
+		session_come_back(s);
+		return;
+	}
 	if (s->running || ++s->losses > LOSSES_MAX || why->cls == CAUSE_DAEMON_STOPPED) {
-		session_fail(s, why->text, why->hint, s->running && s->goal != GOAL_NONE);
+		session_ended_by(s, why);
+		session_fail(s, why->text, session_sticky_leave(s, why->hint),
+			     s->running && s->goal != GOAL_NONE);
 		return;
 	}
 	if (s->local_command_prompt || s->lending)
@@ -282,7 +376,7 @@ void session_lent(struct session *s)
 	if (s->lease == NULL && needs_lease(s))
 		session_stage_start(s); /* the connection was lost meanwhile */
 	else
-		session_wait(s, false, false);
+		session_wait(s, false, session_sticky_is_away(s));
 }
 
 void session_stage_start(struct session *s)
@@ -291,6 +385,24 @@ void session_stage_start(struct session *s)
 		session_wait(s, true, false);
 	else
 		session_lend(s);
+}
+
+void session_come_back(struct session *s)
+{
+	if (!session_sticky_is_away(s)) {
+		session_wait(s, false, true);
+		return;
+	}
+	/* Its forwards come back with it. */
+	if (s->waiter != NULL)
+		pool_leave(s->waiter);
+	s->waiter = NULL;
+	forward_set_destroy(s->forwards);
+	s->forwards = NULL;
+	if (s->lease != NULL)
+		pool_lease_release(s->lease);
+	s->lease = NULL;
+	session_stage_start(s);
 }
 
 void session_stage_finish(struct session *s)

@@ -128,5 +128,6 @@ bool session_prepare(struct session *s)
 	}
 	s->env = destination_session_env(d, s->origin->env);
 	w->env = s->env;
+	session_sticky_prepare(s);
 	return true;
 }

@@ -44,7 +44,14 @@ static const char *state_name(enum transport_state s)
 	return "?";
 }
 
-static void set_state(struct transport *t, enum transport_state s)
+static const char *ready_name(enum transport_doubt doubt)
+{
+	return doubt == TRANSPORT_SURE	    ? "ready"
+	       : doubt == TRANSPORT_SUSPECT ? "suspect"
+					    : "silent";
+}
+
+void transport_set_state(struct transport *t, enum transport_state s)
 {
 	log_debug("%s transport %u: %s -> %s", t->dest->label, t->id, state_name(t->state),
 		  state_name(s));
@@ -55,47 +62,6 @@ bool transport_session_dead(struct transport *t)
 {
 	return (ssh_get_status(t->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0 ||
 	       ssh_get_fd(t->session) == SSH_INVALID_SOCKET;
-}
-
-/* What libssh knows of a dead session, as a cause. */
-static void fail_by_session(struct transport *t)
-{
-	const char *said = ssh_get_error(t->session);
-	const char *host = t->where;
-	struct cause why;
-
-	if (strstr(said, "SSH_MSG_DISCONNECT") != NULL) {
-		const char *words = strstr(said, "DISCONNECT: ");
-
-		cause_set(&why, CAUSE_PROTOCOL, "%s ended the connection and said: %s", host,
-			  words != NULL ? words + strlen("DISCONNECT: ") : said);
-		cause_hint(&why, "the server's log has its reason");
-	} else if (strstr(said, "reset by peer") != NULL) {
-		cause_set(&why, CAUSE_RESET, "the connection to %s was reset", host);
-		cause_hint(&why,
-			   "sshd was killed, the server restarted, or a firewall or NAT on the "
-			   "way dropped the connection: run the command again");
-	} else if (strstr(said, "disconnected") != NULL || said[0] == '\0') {
-		cause_set(&why, CAUSE_SERVER_CLOSED, "%s closed the connection", host);
-		cause_hint(&why,
-			   "sshd ended it without a word (stopped, killed, or an idle limit): "
-			   "the server's log has its reason; run the command again");
-	} else {
-		cause_set(&why, CAUSE_PROTOCOL, "the connection to %s failed: %s", host, said);
-		cause_hint(&why, "if it comes again: hawserd --log-level debug tells more");
-	}
-	transport_fail_on_way(t, &why);
-}
-
-void transport_fail(struct transport *t, const struct cause *why)
-{
-	if (t->why.cls != CAUSE_NONE)
-		return;
-	t->why = *why;
-	log_info("%s transport %u: ended (%s): %s", t->dest->label, t->id, cause_name(why->cls),
-		 why->text);
-	set_state(t, TRANSPORT_CLOSED);
-	defer_post(t->env->defer, &t->ending);
 }
 
 void transport_touch(struct transport *t)
@@ -207,6 +173,7 @@ static void turn(struct transport *t)
 		transport_global_step(t);
 		more = pump(t);
 		transport_note_answers(t);
+		transport_note_life(t);
 		if (transport_session_dead(t) || t->state != TRANSPORT_READY)
 			break;
 		transport_incoming_hand_over(t);
@@ -220,7 +187,7 @@ static void turn(struct transport *t)
 	if (t->state != TRANSPORT_READY)
 		return;
 	if (transport_session_dead(t)) {
-		fail_by_session(t);
+		transport_fail_by_session(t);
 		return;
 	}
 	if (sweep_channels(t) && t->events != NULL)
@@ -229,6 +196,8 @@ static void turn(struct transport *t)
 		return;
 	if (more)
 		transport_touch(t);
+	transport_note_life(t); /* what the channels sent */
+	transport_expect(t);
 	update_mask(t);
 }
 
@@ -262,7 +231,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	struct transport *t = hw_container_of(handle, struct transport, poll);
 	int one = 1;
 
-	(void)status; /* an error shows in libssh's own read */
+	(void)status;
 	(void)events;
 	if (t->state != TRANSPORT_READY)
 		return;
@@ -300,6 +269,8 @@ static void become_ready(struct transport *t, struct login_result *r)
 	t->session = r->session;
 	t->hint = r->hint;
 	t->untrusted = r->untrusted;
+	t->kex_ms = r->kex_ms;
+	t->auth_ms = r->auth_ms;
 	t->event = ssh_event_new();
 	ssh_set_blocking(t->session, 0);
 	ssh_set_counters(t->session, &t->socket, &t->packets);
@@ -308,9 +279,11 @@ static void become_ready(struct transport *t, struct login_result *r)
 	uv_poll_init(t->env->loop, &t->poll, t->fd);
 	uv_timer_init(t->env->loop, &t->gather);
 	t->gather.data = t;
-	t->open_handles = 2;
+	uv_timer_init(t->env->loop, &t->probe);
+	t->probe.data = t;
+	t->open_handles = 3;
 	t->polling = true;
-	t->ready_ms = uv_now(t->env->loop);
+	t->ready_ms = t->last_in_ms = t->last_out_ms = uv_now(t->env->loop);
 	text = ssh_get_serverbanner(t->session);
 	snprintf(t->server, sizeof(t->server), "%s", text != NULL ? text : "");
 	text = ssh_get_cipher_in(t->session);
@@ -318,11 +291,17 @@ static void become_ready(struct transport *t, struct login_result *r)
 	text = ssh_get_kex_algo(t->session);
 	snprintf(t->kex, sizeof(t->kex), "%s", text != NULL ? text : "");
 	set_tos(t);
-	set_state(t, TRANSPORT_READY);
+	transport_set_state(t, TRANSPORT_READY);
 	log_info("%s transport %u: ready (%s, key exchange %u ms, authentication %u ms)",
 		 t->dest->label, t->id, t->peer[0] != '\0' ? t->peer : t->via, r->kex_ms,
 		 r->auth_ms);
 	transport_touch(t);
+	journal_add(t->env->journal, &(struct journal_entry){.kind = JOURNAL_OPENED,
+							     .host = t->dest->label,
+							     .typed = t->dest->typed,
+							     .transport = t->id,
+							     .text = t->where});
+	learn_opened(t->env->learn, t->dest->label);
 	origin_unref(t->origin);
 	t->origin = NULL;
 	t->events->ready(t->ctx, r);
@@ -348,11 +327,29 @@ static void on_login_prompt(void *ctx, const struct proto_prompt *p)
 	t->events->prompt(t->ctx, p);
 }
 
+void transport_progress(struct transport *t)
+{
+	char text[512];
+
+	/* Where it is known: the address; where it is not: the name that is looked up. */
+	if (t->peer[0] != '\0')
+		snprintf(text, sizeof(text), "connecting to %s (%s:%u): %s", t->dest->typed,
+			 t->peer, t->dest->port, t->phase);
+	else if (t->via[0] != '\0')
+		snprintf(text, sizeof(text), "connecting to %s (through %s): %s", t->dest->typed,
+			 t->via, t->phase);
+	else
+		snprintf(text, sizeof(text), "connecting to %s: %s", t->dest->typed, t->phase);
+	t->events->progress(t->ctx, text);
+}
+
 static void on_login_phase(void *ctx, const char *phase)
 {
 	struct transport *t = ctx;
 
 	log_debug("%s transport %u: %s", t->dest->label, t->id, phase);
+	snprintf(t->phase, sizeof(t->phase), "%s", phase);
+	transport_progress(t);
 }
 
 static void on_login_notice(void *ctx, const char *text, bool raw)
@@ -378,7 +375,7 @@ void transport_connected(struct transport *t, int fd)
 	snprintf(params.peer, sizeof(params.peer), "%s", t->peer);
 	if (t->dest->connect_timeout > 0)
 		params.timeout_ms = t->dest->connect_timeout * 1000;
-	set_state(t, TRANSPORT_LOGIN);
+	transport_set_state(t, TRANSPORT_LOGIN);
 	t->login = login_start(t->env->workers, &params, &login_events, t);
 }
 
@@ -442,6 +439,7 @@ static void on_ending(void *ctx)
 	}
 	close_handle(t, (uv_handle_t *)&t->poll);
 	close_handle(t, (uv_handle_t *)&t->gather);
+	close_handle(t, (uv_handle_t *)&t->probe);
 }
 
 struct transport *transport_open(const struct transport_env *env, struct destination *dest,
@@ -464,6 +462,7 @@ struct transport *transport_open(const struct transport_env *env, struct destina
 		t->hint = *hint;
 	defer_init(&t->progress, on_progress, t);
 	defer_init(&t->ending, on_ending, t);
+	snprintf(t->phase, sizeof(t->phase), "connecting");
 	transport_reach(t);
 	return t;
 }
@@ -497,7 +496,7 @@ void transport_rtt_sample(struct transport *t, double ms)
 void transport_stats(const struct transport *t, struct transport_stats *out)
 {
 	*out = (struct transport_stats){
-		.state = state_name(t->state),
+		.state = t->state == TRANSPORT_READY ? ready_name(t->doubt) : state_name(t->state),
 		.address = t->peer,
 		.via = t->via,
 		.server = t->server,
@@ -505,6 +504,10 @@ void transport_stats(const struct transport *t, struct transport_stats *out)
 		.kex = t->kex,
 		.age_s = t->ready_ms > 0 ? (double)(uv_now(t->env->loop) - t->ready_ms) / 1e3 : 0,
 		.rtt_ms = t->rtt_ms,
+		.kex_ms = t->kex_ms,
+		.auth_ms = t->auth_ms,
+		.heard_s =
+			t->ready_ms > 0 ? (double)(uv_now(t->env->loop) - t->last_in_ms) / 1e3 : -1,
 		.bytes_in = t->socket.in_bytes,
 		.bytes_out = t->socket.out_bytes,
 	};

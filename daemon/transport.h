@@ -8,7 +8,10 @@
 #include "daemon/cause.h"
 #include "daemon/defer.h"
 #include "daemon/destination.h"
+#include "daemon/journal.h"
+#include "daemon/learn.h"
 #include "daemon/login.h"
+#include "daemon/netwatch.h"
 #include "daemon/origin.h"
 #include "daemon/worker.h"
 
@@ -28,8 +31,13 @@ struct transport_events {
 	void (*prompt)(void *ctx, const struct proto_prompt *p);
 	/* A line for the client whose login it is: the server's banner (raw bytes) or a warning. */
 	void (*notice)(void *ctx, const char *text, bool raw);
+	/* What it does now, as a phrase: "connecting to web1 (10.0.0.5:22): key exchange". */
+	void (*progress)(void *ctx, const char *text);
 	/* A channel was opened, closed, or refused: what the transport can take has changed. */
 	void (*changed)(void *ctx);
+	/* It did not answer a probe, and is TRANSPORT_SILENT. Who uses it decides: give it up, or
+	 * wait (`changed` comes when it answers all the same). */
+	void (*silent)(void *ctx);
 	/* The end; the pointer is void after the call. handover: see login.h. All channels have had
 	 * their end event before. */
 	void (*ended)(void *ctx, const struct cause *why, bool handover);
@@ -62,15 +70,20 @@ struct transport_env {
 	uv_loop_t *loop;
 	struct worker_pool *workers;
 	struct defer_queue *defer;
+	struct journal *journal;
+	struct learn *learn;
+	const struct netwatch *netwatch;
 	const struct transport_routes *routes; /* NULL: none can be made */
 	void *routes_ctx;
 };
 
 struct transport_stats {
 	const char *state, *address, *server, *cipher, *kex; /* borrowed, never NULL */
-	const char *via; /* "" where the address is dialled, else how it is reached */
-	double age_s;	 /* since it became ready */
-	double rtt_ms;	 /* the smallest seen, < 0 = none measured yet */
+	const char *via;	  /* "" where the address is dialled, else how it is reached */
+	double age_s;		  /* since it became ready */
+	double rtt_ms;		  /* the smallest seen, < 0 = none measured yet */
+	unsigned kex_ms, auth_ms; /* of its login */
+	double heard_s;		  /* since something came in; < 0: not ready yet */
 	uint64_t bytes_in, bytes_out;
 };
 
@@ -151,8 +164,25 @@ bool transport_busy_bulk(const struct transport *t);
 /* Channels with a terminal. */
 unsigned transport_terminals(const struct transport *t);
 
+/* How long unacknowledged bytes may stand in the kernel before the connection ends
+ * (TCP_USER_TIMEOUT, at least 30 s): as long as its keepalives would wait. 0: the kernel's own
+ * limit, some 15 min. */
+void transport_set_patience(struct transport *t, uint64_t ms);
 /* Keepalive (ssh_config(5) ServerAliveInterval): sends one if nothing was received since the last
  * call; after max_missed calls without an answer the transport ends with CAUSE_KEEPALIVE. */
 void transport_keepalive(struct transport *t, unsigned max_missed);
+
+/* Is the other side there? SUSPECT: a probe is under way, the verdict comes within 2 s, as
+ * `changed` or `silent`. SILENT: the probe was not answered. */
+enum transport_doubt { TRANSPORT_SURE, TRANSPORT_SUSPECT, TRANSPORT_SILENT };
+enum transport_doubt transport_doubt(const struct transport *t);
+/* Nothing came in for so long that it is to be proven alive before a request is put on it. */
+bool transport_quiet(const struct transport *t);
+/* Probes it, if it is ready and no doubt stands. why: for the journal; NULL: it was quiet. */
+void transport_suspect(struct transport *t, const char *why);
+/* A channel of it belongs to somebody. */
+bool transport_used(const struct transport *t);
+/* Ends one that is TRANSPORT_SILENT, with CAUSE_PATH_DEAD. */
+void transport_give_up(struct transport *t);
 
 #endif

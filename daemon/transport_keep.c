@@ -2,9 +2,19 @@
  */
 #include "daemon/transport_priv.h"
 
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "protocol/log.h"
+
+/* Unacknowledged bytes end a connection no sooner than this, however impatient its keepalives are:
+ * a radio link may be away for so long. */
+#define PATIENCE_LEAST_MS 30000
+/* What Linux waits without TCP_USER_TIMEOUT (tcp_retries2). Said all the same, since it counts
+ * retries, and those are less far apart here (dial.c). */
+#define PATIENCE_KERNEL_MS 924600
 
 bool transport_local_address(const struct transport *t, struct sockaddr_storage *out)
 {
@@ -12,6 +22,18 @@ bool transport_local_address(const struct transport *t, struct sockaddr_storage 
 
 	*out = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
 	return t->fd >= 0 && getsockname(t->fd, (struct sockaddr *)out, &len) == 0;
+}
+
+void transport_set_patience(struct transport *t, uint64_t ms)
+{
+	int limit = ms < INT_MAX ? (int)ms : INT_MAX;
+
+	if (ms == 0)
+		limit = PATIENCE_KERNEL_MS;
+	else if (limit < PATIENCE_LEAST_MS)
+		limit = PATIENCE_LEAST_MS;
+	if (t->tcp && setsockopt(t->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit)) != 0)
+		log_debug("%s: TCP_USER_TIMEOUT: %m", t->dest->label);
 }
 
 void transport_note_answers(struct transport *t)
@@ -35,8 +57,18 @@ static void send_keepalive(struct transport *t)
 	t->last_in_packets = t->packets.in_packets;
 	for (int i = 0; i < 2 && t->packets.out_packets == before; i++)
 		ssh_send_keepalive(t->session);
-	t->keepalive_pending = t->packets.out_packets != before;
-	t->keepalive_ns = uv_hrtime();
+	if (t->packets.out_packets != before)
+		t->keepalive_ns = uv_hrtime();
+	/* Else libssh still waits for the answer to an earlier one, since when other things came (a
+	 * keepalive of the server's): that answer is owed. */
+	t->keepalive_pending = true;
+	transport_touch(t);
+}
+
+void transport_probe(struct transport *t)
+{
+	if (!t->keepalive_pending && !transport_global_busy(t))
+		send_keepalive(t);
 	transport_touch(t);
 }
 
@@ -50,12 +82,7 @@ void transport_keepalive(struct transport *t, unsigned max_missed)
 	if (t->keepalive_pending) {
 		if (++t->missed < max_missed)
 			return;
-		cause_set(&why, CAUSE_KEEPALIVE,
-			  "%s answered none of the last %u keepalives: the path is dead", t->where,
-			  t->missed);
-		cause_hint(&why,
-			   "check the network (sleep, VPN, NAT or firewall time-outs); the next "
-			   "command opens a new connection");
+		cause_set(&why, CAUSE_KEEPALIVE, "%s", ""); /* the text is diagnose()'s */
 		transport_fail(t, &why);
 		return;
 	}

@@ -8,6 +8,7 @@
 
 #include "daemon/channel.h"
 #include "daemon/dial.h"
+#include "daemon/evidence.h"
 #include "daemon/proxy.h"
 #include "daemon/transport.h"
 
@@ -27,6 +28,7 @@ struct transport {
 	struct proxy *proxy; /* in the place of dial, to the end */
 	struct route *route; /* likewise */
 	struct login *login; /* while logging in */
+	char phase[24];	     /* "connecting", then the login's; for words and evidence */
 	char peer[64];	     /* numeric; "" where it was not dialled */
 	char where[320];     /* "user@host:22 (10.0.0.5)": the server in every text */
 	char via[256];	     /* "" or "user@jump:22", "ProxyCommand" */
@@ -59,8 +61,10 @@ struct transport {
 	bool handover;
 	struct cause why; /* of the end; CAUSE_NONE while alive */
 
-	bool started;	   /* a session has run on it */
-	uint64_t ready_ms; /* loop time */
+	bool started;		  /* a session has run on it */
+	uint64_t begun_ms;	  /* loop time: when it was dialled, */
+	uint64_t ready_ms;	  /* when the login was done */
+	unsigned kex_ms, auth_ms; /* its stages */
 	uint64_t last_bulk_ms;
 	uint64_t last_bulk_in_ms; /* of those, from the server */
 	double rtt_ms;		  /* smallest seen; < 0 none */
@@ -68,6 +72,17 @@ struct transport {
 	unsigned missed;
 	bool keepalive_pending;
 	uint64_t keepalive_ns; /* when the pending one was sent */
+
+	/* transport_suspect.c */
+	enum transport_doubt doubt;
+	uv_timer_t probe;	    /* its deadline */
+	uint64_t suspect_ms;	    /* loop time: since when */
+	bool suspect_told, probed;  /* the journal knows; the last that was missed was a probe */
+	uint64_t seen_in, seen_out; /* packets, when they were looked at last */
+	uint64_t last_in_ms, last_out_ms; /* loop time: when packets came and went */
+	bool owed;			  /* something was sent, and nothing has come since; */
+	uint64_t gap_ms;		  /* so quiet it had been when it was sent */
+	uint64_t gap_lived_ms;		  /* the longest of these that was answered */
 	char server[128], cipher[64], kex[64];
 };
 
@@ -135,8 +150,10 @@ struct channel {
 	uint64_t grant_ns;
 	uint32_t window;		/* bytes granted; 0 = libssh manages it by itself */
 	uint64_t opened_ns, started_ns; /* when OPEN, and the request, were sent */
+	uint64_t last_ms;		/* loop time: since then nothing went either way */
 };
 
+void transport_set_state(struct transport *t, enum transport_state s);
 /* Ends a transport because of what libssh or the socket said; first cause wins. */
 void transport_fail(struct transport *t, const struct cause *why);
 /* Asks for a turn (pump, channels, poll mask) from the top of the loop. */
@@ -146,8 +163,22 @@ void transport_touch(struct transport *t);
 bool transport_session_dead(struct transport *t);
 /* A channel's terminal came (+1) or went (-1): also decides the packets' class (IPQoS). */
 void transport_terminal(struct transport *t, int change);
+/* Tells upward what it does now. */
+void transport_progress(struct transport *t);
+/* transport_end.c: ends it by what libssh knows of a dead session. */
+void transport_fail_by_session(struct transport *t);
+/* What is known of it now. */
+void transport_evidence(const struct transport *t, struct evidence *e);
 /* Takes note of a keepalive's answer (transport_keep.c). */
 void transport_note_answers(struct transport *t);
+/* transport_suspect.c: looks at the packet counters; what came in ends any doubt. */
+void transport_note_life(struct transport *t);
+/* A request on it waits for an answer: if nothing at all comes for 2 s, the transport is suspect.
+ * So one that was lost on a dead connection is known of before the next one follows it. */
+void transport_expect(struct transport *t);
+/* transport_keep.c: sends a keepalive, unless one or another global request is under way, whose
+ * answer will do. */
+void transport_probe(struct transport *t);
 /* Something was answered after ms: the smallest of all is the round trip. */
 void transport_rtt_sample(struct transport *t, double ms);
 
@@ -165,7 +196,7 @@ struct channel *channel_incoming(struct transport *t, ssh_channel ssh,
 				 struct transport_acceptor *acceptor);
 /* The libssh side is given back; the record waits for its release. */
 void channel_drop_ssh(struct channel *c);
-/* Tells the owner of the end, once. */
+/* Tells the owner of the end, once (channel_end.c). why: NULL where the server closed it. */
 void channel_end(struct channel *c, enum channel_end_kind kind, const struct cause *why);
 
 /* transport_incoming.c: takes what the server opens; hands it to acceptors; at the end. */

@@ -118,6 +118,7 @@ void transport_reach(struct transport *t)
 	struct cause why;
 
 	name_way(t);
+	t->begun_ms = uv_now(env->loop);
 	if (d->proxy_command != NULL) {
 		t->proxy = proxy_start(env->loop, env->workers, d, t->origin, &proxy_events, t);
 	} else if (d->jump_spec == NULL) {

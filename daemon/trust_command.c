@@ -116,6 +116,8 @@ static int run(struct login *l, const char *tag, char **words, const char *name,
 				  rc == HW_OK	  ? "ended by a signal"
 				  : rc == HW_ESYS ? strerror(errno)
 						  : hw_strerror(rc));
+		cause_hint(&l->result.why, "run it by hand to see why; see KnownHostsCommand in "
+					   "ssh_config(5)");
 		rc = HW_EPERM;
 	}
 	resolve_output_finish(&o);

@@ -397,6 +397,11 @@ int proto_decode_exit(const struct proto_message *m, struct proto_exit *out)
 		KEY(proto_exit, "error", KIND_STR, false, error, 0),
 		KEY(proto_exit, "hint", KIND_STR, false, hint, 0),
 		KEY(proto_exit, "ran", KIND_BOOL, false, ran, 0),
+		KEY(proto_exit, "stage", KIND_STR, false, stage, PROTO_WORD_MAX),
+		KEY(proto_exit, "cause", KIND_STR, false, cause, PROTO_WORD_MAX),
+		KEY(proto_exit, "evidence", KIND_STR, false, evidence, 0),
+		KEY(proto_exit, "reused", KIND_BOOL, false, reused, 0),
+		KEY(proto_exit, "transport", KIND_U32, false, transport, 0),
 	};
 	*out = (struct proto_exit){0};
 	int error = READ(m, PROTO_EXIT, keys, out);
@@ -450,4 +455,17 @@ int proto_decode_error(const struct proto_message *m, struct proto_error *out)
 	static const struct key keys[] = {KEY(proto_error, "text", KIND_STR, true, text, 0)};
 	*out = (struct proto_error){0};
 	return READ(m, PROTO_ERROR, keys, out);
+}
+
+int proto_decode_progress(const struct proto_message *m, struct proto_progress *out)
+{
+	static const struct key keys[] = {
+		KEY(proto_progress, "text", KIND_STR, true, text, 0),
+		KEY(proto_progress, "retry_ms", KIND_U32, false, retry_ms, 0),
+	};
+	*out = (struct proto_progress){0};
+	int error = READ(m, PROTO_PROGRESS, keys, out);
+	if (error != HW_OK)
+		proto_progress_free(out);
+	return error;
 }

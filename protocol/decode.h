@@ -26,6 +26,7 @@ int proto_decode_control(const struct proto_message *m, struct proto_control *ou
 int proto_decode_started(const struct proto_message *m, struct proto_started *out) HW_NODISCARD;
 int proto_decode_exit(const struct proto_message *m, struct proto_exit *out) HW_NODISCARD;
 int proto_decode_prompt(const struct proto_message *m, struct proto_prompt *out) HW_NODISCARD;
+int proto_decode_progress(const struct proto_message *m, struct proto_progress *out) HW_NODISCARD;
 int proto_decode_notice(const struct proto_message *m, struct proto_notice *out) HW_NODISCARD;
 int proto_decode_fallback(const struct proto_message *m, struct proto_fallback *out) HW_NODISCARD;
 int proto_decode_error(const struct proto_message *m, struct proto_error *out) HW_NODISCARD;
@@ -39,6 +40,7 @@ void proto_control_free(struct proto_control *m);
 void proto_exit_free(struct proto_exit *m);
 void proto_prompt_free(struct proto_prompt *m);
 void proto_started_free(struct proto_started *m);
+void proto_progress_free(struct proto_progress *m);
 void proto_notice_free(struct proto_notice *m);
 void proto_fallback_free(struct proto_fallback *m);
 void proto_error_free(struct proto_error *m);

@@ -188,6 +188,23 @@ uint8_t *proto_encode_exit(uint32_t request, const struct proto_exit *m, size_t 
 		put_str(&out, "error", "the request ended without a cause: a fault in hawserd");
 	put_optional(&out, "hint", m->hint);
 	put_bool(&out, "ran", m->ran);
+	put_optional(&out, "stage", m->stage);
+	put_optional(&out, "cause", m->cause);
+	put_optional(&out, "evidence", m->evidence);
+	if (m->reused)
+		put_bool(&out, "reused", true);
+	if (m->transport != 0)
+		put_uint(&out, "transport", m->transport);
+	return finish(&out, len);
+}
+
+uint8_t *proto_encode_progress(uint32_t request, const struct proto_progress *m, size_t *len)
+{
+	struct message out;
+	begin(&out, PROTO_PROGRESS, request, SMALL_FRAME);
+	put_str(&out, "text", m->text);
+	if (m->retry_ms != 0)
+		put_uint(&out, "retry_ms", m->retry_ms);
 	return finish(&out, len);
 }
 

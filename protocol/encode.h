@@ -17,6 +17,7 @@ uint8_t *proto_encode_control(uint32_t request, const struct proto_control *m, s
 uint8_t *proto_encode_started(uint32_t request, const struct proto_started *m, size_t *len);
 uint8_t *proto_encode_exit(uint32_t request, const struct proto_exit *m, size_t *len);
 uint8_t *proto_encode_prompt(uint32_t request, const struct proto_prompt *m, size_t *len);
+uint8_t *proto_encode_progress(uint32_t request, const struct proto_progress *m, size_t *len);
 uint8_t *proto_encode_notice(uint32_t request, const struct proto_notice *m, size_t *len);
 uint8_t *proto_encode_fallback(uint32_t request, const struct proto_fallback *m, size_t *len);
 uint8_t *proto_encode_error(uint32_t request, const struct proto_error *m, size_t *len);

@@ -68,7 +68,16 @@ void proto_exit_free(struct proto_exit *m)
 	free(m->signal);
 	free(m->error);
 	free(m->hint);
+	free(m->stage);
+	free(m->cause);
+	free(m->evidence);
 	*m = (struct proto_exit){0};
+}
+
+void proto_progress_free(struct proto_progress *m)
+{
+	free(m->text);
+	*m = (struct proto_progress){0};
 }
 
 void proto_prompt_free(struct proto_prompt *m)

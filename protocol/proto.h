@@ -8,7 +8,7 @@
 #include "protocol/base.h"
 
 #define PROTO_MAJOR 1 /* in the socket's name: peers of another major never meet */
-#define PROTO_MINOR 1 /* told in REQUEST and CONTROL, for the log and for people */
+#define PROTO_MINOR 2 /* told in REQUEST and CONTROL, for the log and for people */
 
 /* Limits, all checked before anything is allocated. */
 #define PROTO_HEADER_SIZE  4u		   /* the length in front of a payload */
@@ -39,12 +39,14 @@ enum proto_stream {
 };
 
 /* Flags of a request. */
-#define PROTO_STDIN_TTY	   0x01u /* the client's own stdin is a terminal */
-#define PROTO_STDOUT_TTY   0x02u
-#define PROTO_STDERR_TTY   0x04u
-#define PROTO_WANT_STARTED 0x08u /* send STARTED when the request runs */
-#define PROTO_CAN_ASK	   0x10u /* the client can put prompts to a person */
-#define PROTO_CAN_RUN	   0x20u /* the client runs LocalCommand: prompts of kind COMMAND */
+#define PROTO_STDIN_TTY	    0x01u /* the client's own stdin is a terminal */
+#define PROTO_STDOUT_TTY    0x02u
+#define PROTO_STDERR_TTY    0x04u
+#define PROTO_WANT_STARTED  0x08u /* send STARTED when the request runs */
+#define PROTO_CAN_ASK	    0x10u /* the client can put prompts to a person */
+#define PROTO_CAN_RUN	    0x20u /* the client runs LocalCommand: prompts of kind COMMAND */
+#define PROTO_WANT_PROGRESS 0x40u /* send PROGRESS while the request waits */
+#define PROTO_STICKY	    0x80u /* --sticky: the shell or command survives its transport */
 
 struct proto_winsize {
 	uint32_t cols, rows, xpixel, ypixel;
@@ -132,6 +134,18 @@ struct proto_exit {
 	char *error;	 /* "error": what failed, for which host, cause: one sentence */
 	char *hint;	 /* "hint": the next step; may be NULL */
 	bool ran;	 /* "ran": the remote command may have run */
+	char *stage; /* "stage": how far it got: resolving, waiting, opening, sent, running, done;
+			NULL = not told */
+	char *cause; /* "cause": the class of what ended it (docs/causes.md); NULL = none */
+	char *evidence;	    /* "evidence": what was seen, one fact per line; NULL = none */
+	bool reused;	    /* "reused": the transport was there before this request */
+	uint32_t transport; /* "transport": its number in listings and journal; 0 = it had none */
+};
+
+/* PROGRESS: what a request waits for; the latest one counts. */
+struct proto_progress {
+	char *text;	   /* "text": a phrase; empty = it does not wait any more */
+	uint32_t retry_ms; /* "retry_ms": the next try comes in so long; 0 = it is under way */
 };
 
 enum proto_prompt_kind {

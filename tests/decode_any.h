@@ -20,6 +20,7 @@ static int decode_any(const uint8_t *payload, size_t len)
 		struct proto_exit exit;
 		struct proto_prompt prompt;
 		struct proto_notice notice;
+		struct proto_progress progress;
 		struct proto_fallback fallback;
 		struct proto_error error;
 	} u;
@@ -47,6 +48,7 @@ static int decode_any(const uint8_t *payload, size_t len)
 		FREED(EXIT, exit);
 		FREED(PROMPT, prompt);
 		FREED(NOTICE, notice);
+		FREED(PROGRESS, progress);
 		FREED(FALLBACK, fallback);
 		FREED(ERROR, error);
 	case PROTO_REPLY: {

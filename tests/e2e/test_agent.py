@@ -184,9 +184,9 @@ def test_identity_agent(agent, how):
     os.symlink(box.agent.socket, box.dir / f"agent-of-{box.account.name}")
     value = {"path": box.agent.socket, "token": f"{box.dir}/agent-of-%r", "variable": "$MY_AGENT",
              "braces": "${MY_AGENT}", "name": "SSH_AUTH_SOCK", "none": "none"}[how]
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key", IdentityAgent=value)
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key", IdentityAgent=value)
     env = {"MY_AGENT": box.agent.socket,
-           "SSH_AUTH_SOCK": box.agent.socket if how in ("name", "none") else "/nonexistent"}
+           "SSH_AUTH_SOCK": box.agent.socket if how in ("name", "none") else "/no.such/dir"}
     result = box.run("h", "echo in", env=env)
     assert (result.status == 0) == (how != "none"), result
 
@@ -236,7 +236,7 @@ def test_each_kind_of_key_in_the_agent(bare, kind, algorithm):
     key = make(box, "id", *KINDS[kind])
     agent = Agent(box, key)
     key.unlink()
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key")
     box.start_daemon()
     assert box.ok("h", "echo in", env=agent.env) == "in\n"
 
@@ -252,7 +252,7 @@ def test_security_key_in_the_agent(agent, kind):
     agent.agent = Agent(agent, options=["-P", SK_DUMMY])
     key = make(agent, "id", "-t", kind, "-w", SK_DUMMY)
     agent.agent.add("-S", SK_DUMMY, key)
-    agent.host("h", agent.sshd, IdentityFile="/nonexistent/key")
+    agent.host("h", agent.sshd, IdentityFile="/no.such/dir/key")
     assert agent.ok("h", "echo in", env=agent.agent.env) == "in\n"
 
 
@@ -262,7 +262,7 @@ def constrained(box, *hosts):
     """The user's key, for these hosts of known_hosts only (ssh-add -h)."""
     words = [w for host in hosts for w in ("-h", host)]
     box.agent.add("-H", box.known_hosts, *words, box.keys.user)
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key")
 
 
 KEX = ["curve25519-sha256", "ecdh-sha2-nistp384", "diffie-hellman-group14-sha256",
@@ -304,7 +304,7 @@ def test_hint_while_the_agent_waits(agent):
     box = agent
     box.agent.add(box.keys.user)
     slow = SlowAgent(box, box.agent)
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key")
     client = box.popen("h", "echo in", env=slow.env)
     assert slow.asked.wait(20)
     line = client.stderr.readline().decode()
@@ -322,7 +322,7 @@ def test_no_hint(agent, words, wait):
     box = agent
     box.agent.add(box.keys.user)
     slow = SlowAgent(box, box.agent)
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key")
     client = box.popen(*words, "h", "echo in", env=slow.env)
     if wait:
         assert slow.asked.wait(20)

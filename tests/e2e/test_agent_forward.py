@@ -120,8 +120,8 @@ def test_path_and_variable(box):
 def test_path_that_is_not_there(box):
     """ssh's words about a path that does not exist."""
     agent = Agent(box, "one")
-    result = box.run("-o", "ForwardAgent=/nonexistent/agent", "h", "true", env=agent.env)
-    assert 'Cannot forward agent socket path "/nonexistent/agent"' in result.err
+    result = box.run("-o", "ForwardAgent=/no.such/dir/agent", "h", "true", env=agent.env)
+    assert 'Cannot forward agent socket path "/no.such/dir/agent"' in result.err
     assert result.status == 0
 
 

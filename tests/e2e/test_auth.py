@@ -104,7 +104,7 @@ def test_wrong_key(auth):
 def test_missing_key_file(auth):
     """A key file that is not there, and no other way in."""
     box = auth()
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key")
     result = box.run("h", "true")
     assert result.status == 255 and denied(result)
 
@@ -130,7 +130,7 @@ def test_agent_of_the_client(auth):
     """The key is in the agent of the client that asks; the daemon itself has no agent."""
     box = auth()
     agent = Agent(box, box.keys.user)
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key")
     assert box.ok("h", "echo in", env=agent.env) == "in\n"
 
 
@@ -139,8 +139,8 @@ def test_identity_agent_option(auth):
     """IdentityAgent names another agent than SSH_AUTH_SOCK."""
     box = auth()
     agent = Agent(box, box.keys.user)
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key", IdentityAgent=agent.socket)
-    assert box.ok("h", "echo in", env={"SSH_AUTH_SOCK": "/nonexistent"}) == "in\n"
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key", IdentityAgent=agent.socket)
+    assert box.ok("h", "echo in", env={"SSH_AUTH_SOCK": "/no.such/dir"}) == "in\n"
 
 
 @oracle
@@ -159,7 +159,7 @@ def test_too_many_agent_keys(auth):
     box = auth(MaxAuthTries=3)
     wrong = [box.keys.make(f"id_wrong{i}") for i in range(7)]
     agent = Agent(box, *wrong)
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key")
     result = box.run("h", "true", env=agent.env)
     assert result.status == 255 and "too many authentication failures" in result.err.lower()
 
@@ -168,7 +168,7 @@ def test_too_many_agent_keys(auth):
 def test_no_agent(auth):
     """SSH_AUTH_SOCK that leads nowhere: a refusal, not a hang."""
     box = auth()
-    box.host("h", box.sshd, IdentityFile="/nonexistent/key")
+    box.host("h", box.sshd, IdentityFile="/no.such/dir/key")
     result = box.run("h", "true", env={"SSH_AUTH_SOCK": str(box.dir / "no-agent")})
     assert result.status == 255 and denied(result)
 
@@ -179,7 +179,7 @@ def test_silent_agent_holds_up_nobody_else(auth):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(box.dir / "silent"))
         listener.listen(8)
-        box.host("silent", box.sshd, IdentityFile="/nonexistent/key")
+        box.host("silent", box.sshd, IdentityFile="/no.such/dir/key")
         stuck = box.popen("silent", "true", env={"SSH_AUTH_SOCK": str(box.dir / "silent")})
         listener.settimeout(30)
         connection, _ = listener.accept()

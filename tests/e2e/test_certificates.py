@@ -82,7 +82,7 @@ def test_certificate_file_with_a_key_of_the_agent(ca, kind):
     cert = moved(certify(ca, key), "elsewhere.pub")
     agent = Agent(ca, key)
     key.unlink()
-    ca.host("h", ca.sshd, IdentityFile="/nonexistent/key", CertificateFile=str(cert))
+    ca.host("h", ca.sshd, IdentityFile="/no.such/dir/key", CertificateFile=str(cert))
     assert ca.ok("h", "echo in", env=agent.env) == "in\n"
 
 
@@ -93,7 +93,7 @@ def test_certificate_of_the_agent(ca, kind):
     key = private(ca, "id", kind)
     certify(ca, key)
     agent = Agent(ca, key)
-    ca.host("h", ca.sshd, IdentityFile="/nonexistent/key")
+    ca.host("h", ca.sshd, IdentityFile="/no.such/dir/key")
     assert len(agent.keys()) == 2
     assert ca.ok("h", "echo in", env=agent.env) == "in\n"
 
@@ -121,7 +121,7 @@ def test_identities_only_and_a_plain_key_for_certificate_file(ca):
     agent = Agent(ca, key)
     pub = key.with_name("id.pub").rename(key.with_name("named.pub"))
     key.unlink()
-    ca.host("h", ca.sshd, IdentityFile="/nonexistent/key", CertificateFile=str(cert),
+    ca.host("h", ca.sshd, IdentityFile="/no.such/dir/key", CertificateFile=str(cert),
             IdentitiesOnly="yes")
     assert ca.run("h", "true", env=agent.env).status == 255
     ca.host("g", ca.sshd, IdentityFile=str(pub), CertificateFile=str(cert), IdentitiesOnly="yes")

@@ -71,7 +71,7 @@ def test_variables_of_the_client_in_paths(warm):
     """${VAR} in IdentityFile is this client's."""
     warm.host("v", warm.sshd, IdentityFile="${KEYS}/id_user")
     assert warm.ok("v", "echo in", env={"KEYS": str(warm.keys.dir)}) == "in\n"
-    result = warm.run("-o", "BatchMode=yes", "v", "echo in", env={"KEYS": "/nonexistent"})
+    result = warm.run("-o", "BatchMode=yes", "v", "echo in", env={"KEYS": "/no.such/dir"})
     assert result.status == 255
 
 
@@ -108,8 +108,8 @@ def error(box, *words, status=255, env=None, args=("h", "true")):
 @pytest.mark.core
 def test_config_that_is_not_there(box):
     """-F with a missing file: ssh's words."""
-    error(box, "Can't open user config file /nonexistent: No such file",
-          args=("-F", "/nonexistent", "h", "true"))
+    error(box, "Can't open user config file /no.such/dir: No such file",
+          args=("-F", "/no.such/dir", "h", "true"))
 
 
 @oracle

@@ -14,7 +14,7 @@ import pytest
 
 from forwarding import (Server, connect, connect_path, echo, exactly, exchange, lines, listens,
                         ports, read_all, reset, socks4, socks5)
-from util import fd_targets, free_port, holds_for, pattern, wait_for
+from util import fd_targets, free_port, holds_for, pattern, read_text, wait_for
 
 TAKEN = "bind [127.0.0.1]:{0}: Address already in use"
 CANNOT = "channel_setup_fwd_listener_tcpip: cannot listen to port: {0}"
@@ -474,7 +474,11 @@ def test_two_clients_one_login(warm, echoing):
 
 
 def test_lost_connection(warm, echoing):
-    """The server drops the connection: -N ends with words; who waits keeps the status."""
+    """The server drops the connection: -N ends with words where nothing is to come back; who waits
+    keeps the status."""
+    warm.daemon_conf(reconnect=0)
+    os.kill(warm.daemon_pid(), signal.SIGHUP)
+    wait_for(lambda: "settings read again" in read_text(warm.daemon_log), "the settings")
     port, other = ports(2)
     client, c = up_to(warm, "-N", "-L", f"{port}:127.0.0.1:{echoing.port}", "h", port=port)
     ended, d = up_to(warm, "-L", f"{other}:127.0.0.1:{echoing.port}", "h", "cat; exit 3",

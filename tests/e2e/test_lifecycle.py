@@ -108,15 +108,15 @@ def test_ready_fd(bare):
 
 def test_daemon_that_cannot_start_is_told(cold):
     """No hawserd where it should be: a sentence and 255 (HAWSER_FALLBACK=no)."""
-    result = cold.run("h", "true", env={"HAWSER_DAEMON": "/nonexistent/hawserd"})
-    assert result.status == 255 and "/nonexistent/hawserd" in result.err
+    result = cold.run("h", "true", env={"HAWSER_DAEMON": "/no.such/dir/hawserd"})
+    assert result.status == 255 and "/no.such/dir/hawserd" in result.err
 
 
 def test_daemon_that_cannot_start_makes_it_ssh(cold):
     """The same with the fallback allowed: ssh does the work, and it is said once."""
-    result = cold.run("h", "echo in", env={"HAWSER_DAEMON": "/nonexistent/hawserd",
+    result = cold.run("h", "echo in", env={"HAWSER_DAEMON": "/no.such/dir/hawserd",
                                            "HAWSER_FALLBACK": None})
-    assert result.text == "in\n" and "/nonexistent/hawserd" in result.err
+    assert result.text == "in\n" and "/no.such/dir/hawserd" in result.err
 
 
 def test_bad_settings_are_told_with_file_and_line(cold):
@@ -422,6 +422,7 @@ def test_all_clients_of_a_lost_transport_are_told(warm):
 def test_call_after_a_lost_transport(warm):
     """A transport that died while idle is replaced without a word."""
     warm.sshd.cut()
+    wait_for(lambda: not warm.sshd.workers(), "the end of its sshd")
     result = warm.run("h", "echo again")
     assert (result.status, result.out) == (0, b"again\n"), result
     assert warm.sshd.logins() == 2

@@ -53,7 +53,7 @@ OPTIONS = [
     case("-b", "-b", "127.0.0.1", "h", "echo x"),
     case("-B", "-B", "lo", "h", "echo x", native="later"),
     case("-e none", "-e", "none", "h", "echo x"), case("-e ^x", "-e", "^x", "h", "echo x"),
-    case("-i twice", "-i", "/nonexistent", "-i", "@key@", "h", "echo x"),
+    case("-i twice", "-i", "/no.such/dir", "-i", "@key@", "h", "echo x"),
     case("-q", "-q", "h", "echo out; echo err >&2"),
     case("-q, many", "-qqq", "h", "echo x"),
     case("-v", "-v", "h", "echo x; exit 3", says=(r"^(debug1: |hawser: )",), status=3),
@@ -138,8 +138,8 @@ ENVIRONMENT = [
     case("no environment", shell='env -i HAWSER_SOCKET="$XDG_RUNTIME_DIR/hawser/v1.sock" '
          'HAWSER_FALLBACK=no "$@" h "echo x"'),
     case("TERM unset", "h", "echo x", env={"TERM": None}),
-    case("HOME elsewhere", "h", "echo x", env={"HOME": "/nonexistent"}),
-    case("no agent behind SSH_AUTH_SOCK", "h", "echo x", env={"SSH_AUTH_SOCK": "/nonexistent"}),
+    case("HOME elsewhere", "h", "echo x", env={"HOME": "/no.such/dir"}),
+    case("no agent behind SSH_AUTH_SOCK", "h", "echo x", env={"SSH_AUTH_SOCK": "/no.such/dir"}),
     case("Match exec sees the environment", "-F", "conf", "h", "echo $HW_A", config=False,
          env={"WANT": "yes"}, prints="matched",
          files={"conf": "Match exec \"test $WANT = yes\"\n\tSetEnv HW_A=matched\n"
@@ -150,7 +150,7 @@ ENVIRONMENT = [
          files={"conf": "Match originalhost h\n\tSetEnv HW_A=matched\nInclude @config@\n"}),
     case("identity by ${}", "-oIdentityFile=${THEKEY}", "-oIdentitiesOnly=yes", "h", "echo x",
          env={"THEKEY": "@key@"}),
-    case("identity that is not there", "-oIdentityFile=/nonexistent", "-i", "@key@", "h", "echo x"),
+    case("identity that is not there", "-oIdentityFile=/no.such/dir", "-i", "@key@", "h", "echo x"),
     case("identity by %d", "-oIdentityFile=%d/none", "-i", "@key@", "h", "echo x",
          says=(), prints="x"),
     case("relative identity", "-i", "mine", "h", "echo x", files={"mine": "no key\n"},
@@ -170,7 +170,7 @@ ANSWERS = [
     case("-G unknown host", "-F", "none", "-G", "nowhere", config=False, native=False,
          prints="hostname nowhere"),
     case("-G bad option", "-G", "-oBogus=1", "h", native=False, status=255),
-    case("-GF missing", "-GF", "/nonexistent", "h", native=False, config=False, status=255),
+    case("-GF missing", "-GF", "/no.such/dir", "h", native=False, config=False, status=255),
 ]
 
 @pytest.mark.parametrize("c", params(OPTIONS))

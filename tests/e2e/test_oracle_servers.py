@@ -18,7 +18,7 @@ def more_servers(world):
     world.server("nobody", AllowUsers="somebody-else")
     world.server("twice", PasswordAuthentication="yes", AuthenticationMethods="publickey,password")
     world.server("local", AllowTcpForwarding="local")
-    world.server("chroot", ChrootDirectory="/nonexistent")
+    world.server("chroot", ChrootDirectory="/no.such/dir")
 
 
 SERVERS = [

@@ -207,7 +207,7 @@ def test_git_push(box, repository):
 
 def test_git_missing_repository(box):
     """The far end's words and status are git's to show."""
-    result = box.run(f"{box.account.name}@h", "git-upload-pack '/nonexistent.git'")
+    result = box.run(f"{box.account.name}@h", "git-upload-pack '/no.such/dir.git'")
     assert result.status == 128 and "does not appear to be a git repository" in result.err
 
 

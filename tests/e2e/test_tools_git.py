@@ -145,6 +145,6 @@ def test_git_config_names_the_ssh(git):
 
 def test_git_says_what_failed(git):
     """A repository that is not there: the server's words and git's status."""
-    done = git.tools.attempt("git", "ls-remote", "h:/nonexistent", env=git.speaks)
-    assert done.returncode == 128 and "'/nonexistent' does not appear to be a git" in done.stderr
+    done = git.tools.attempt("git", "ls-remote", "h:/no.such/dir", env=git.speaks)
+    assert done.returncode == 128 and "'/no.such/dir' does not appear to be a git" in done.stderr
     git.tools.one_login()

@@ -198,7 +198,7 @@ def test_known_hosts_command_that_never_stops_talking(host):
 @oracle
 @pytest.mark.parametrize("value, words", [
     ("relative/path", "path is not absolute"),
-    ("/nonexistent/program", "Could not stat KnownHostsCommand-"),
+    ("/no.such/dir/program", "Could not stat KnownHostsCommand-"),
 ])
 def test_known_hosts_command_that_is_none(host, value, words):
     """Said, and the files count alone."""

@@ -15,7 +15,7 @@ import msgpack
 
 # Message numbers, as in protocol/messages.def.
 REQUEST, SIGNAL, RESIZE, ANSWER, CANCEL, CONTROL, PING, ACTION = range(1, 9)
-STARTED, EXIT, PROMPT, NOTICE, REPLY, ERROR, FALLBACK, PONG = range(32, 40)
+STARTED, EXIT, PROMPT, NOTICE, REPLY, ERROR, FALLBACK, PONG, PROGRESS = range(32, 41)
 
 # What stands behind stdin, stdout, stderr of a request, where it is not a descriptor.
 NULL, CLOSED, FD = "null", "closed", "fd"
@@ -23,6 +23,7 @@ _STREAM_CODES = {NULL: 0, CLOSED: 1, FD: 2}
 
 # Flags of a request.
 STDIN_TTY, STDOUT_TTY, STDERR_TTY, WANT_STARTED, CAN_ASK = 1, 2, 4, 8, 16
+CAN_RUN, WANT_PROGRESS, STICKY = 32, 64, 128
 
 FRAME_MAX = 1024 * 1024
 DEADLINE = 20.0  # seconds that a read waits unless told otherwise

@@ -60,6 +60,24 @@ size_t pools_close(struct pools *p, const char *name, bool force)
 	return matches;
 }
 
+size_t pools_lock(struct pools *p, bool drain)
+{
+	(void)p;
+	(void)drain;
+	return fake_pool.count;
+}
+
+void pools_network_changed(struct pools *p, const char *text)
+{
+	(void)p;
+	(void)text;
+}
+
+void pools_unlocked(struct pools *p)
+{
+	(void)p;
+}
+
 size_t pools_held(const struct pools *p)
 {
 	(void)p;

@@ -64,6 +64,18 @@ void session_answer(struct session *s, const struct proto_answer *answer)
 	s->answers++;
 }
 
+void session_stop(struct session *s)
+{
+	struct proto_exit m = {
+		.error = (char *)(uintptr_t) "hawserd was stopped before the request ended",
+		.ran = true};
+	const struct session_events *events = s->events;
+	void *ctx = s->ctx;
+
+	fake_session_forget(s);
+	events->done(ctx, &m);
+}
+
 void session_abort(struct session *s)
 {
 	fake_sessions.aborted++;

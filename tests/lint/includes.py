@@ -15,10 +15,14 @@ ROOMS = {"protocol": {"protocol"}, "client": {"client", "protocol"},
 
 # Layers of daemon/, lowest first: (layer, group, names of its files without suffix).
 LAYERS = [
-    (1, "values", ["cause", "origin", "forward_spec", "x11_parse", "destination*", "digest",
-                   "expand", "pattern", "keywords", "algorithms", "config", "knownhosts*",
-                   "keyblob", "sshwire", "terminal_modes"]),
+    (1, "values", ["backoff", "cause", "lock", "evidence", "diagnose*", "config_host", "origin",
+                   "forward_spec",
+                   "x11_parse", "destination*", "digest", "expand", "pattern", "keywords",
+                   "algorithms", "config", "knownhosts*", "keyblob*", "sshwire",
+                   "terminal_modes"]),
     (1, "loop", ["watch", "worker", "defer", "spawn", "activation", "claim", "resolve_run"]),
+    (2, "state", ["journal*", "learn*", "state*", "netid"]),  # what is kept over restarts
+    (2, "network", ["netwatch*"]),
     (2, "resolve", ["resolve*"]),
     (2, "login", ["login*", "handshake*", "trust*", "auth*", "agent*", "identity*"]),
     (2, "dial", ["dial*", "proxy*"]),
@@ -45,7 +49,7 @@ NOT_FOR_FRONT_ENDS = {"login", "dial", "transport", "pump", "resolve"}
 LIBRARIES = {
     "libssh/*": ["daemon/transport*", "daemon/channel*", "daemon/login*", "daemon/handshake*",
                  "daemon/trust*", "daemon/auth*", "daemon/agent*", "daemon/identity*",
-                 "daemon/keyblob.*"],
+                 "daemon/keyblob*"],
     "msgpack*": ["protocol/encode.c", "protocol/decode*.c", "protocol/reply.c", "protocol/pack.c"],
     "uv.h": ["daemon/*"],
     "systemd/*": [],
@@ -54,7 +58,7 @@ LIBRARIES = {
 PROJECT = {
     "protocol/frame.h": ["protocol/*", "client/*", "daemon/conn.c", "daemon/listener.c"],
     "protocol/decode.h": ["protocol/*", "client/*", "daemon/dispatch.c", "daemon/session.c"],
-    "protocol/encode.h": ["protocol/*", "client/*", "daemon/dispatch.c", "daemon/control.c",
+    "protocol/encode.h": ["protocol/*", "client/*", "daemon/dispatch.c", "daemon/control*",
                           "daemon/listener.c"],
     "daemon/*_priv.h": None,  # only files of the same group, checked below
 }

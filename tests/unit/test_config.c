@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "daemon/config.h"
+#include "daemon/config_host.h"
 
 static char dir[64], path[96];
 static char why[512];
@@ -144,7 +145,16 @@ static void test_bad_lines(void **state)
 		{"ssh = bin/ssh", "a path from /"},
 		{"HostName = x", "unknown setting \"HostName\""},
 		{"= 5", "unknown setting \"\""},
-		{"[host web1]", "unknown section"},
+		{"[web1]", "unknown section \"[web1]\""},
+		{"[hosts web1]", "unknown section"},
+		{"[host web1", "no \"]\" at its end"},
+		{"[", "no \"]\" at its end"},
+		{"[host]", "needs a pattern"},
+		{"[host !web1 !web2]", "needs a pattern that is not negated"},
+		{"[host web1,web2]", "a space separates them"},
+		{"[host web1 ! web2]", "\"!\" is no pattern"},
+		{"sticky = maybe", "sticky: \"maybe\" is neither yes nor no"},
+		{"keep = 1", "neither yes nor no"},
 		{"warm = 1", "set twice (first in line 2)"},
 	};
 	struct config before = config;
@@ -159,6 +169,117 @@ static void test_bad_lines(void **state)
 		expect_words(bad[i].words);
 		assert_memory_equal(&config, &before, sizeof(config));
 	}
+}
+
+static struct config_host host(const char *typed, const char *hostname)
+{
+	struct config_host h;
+
+	config_for_host(&config, typed, hostname, &h);
+	return h;
+}
+
+static void test_hosts(void **state)
+{
+	(void)state;
+	assert_int_equal(load("reconnect = 7\n"
+			      "[host web1 Build*]\n"
+			      "  sticky = yes\n"
+			      "reconnect = 1m\n"
+			      "[ host\t* !web9 ]\n"),
+			 HW_EINVAL); /* as it stands, with a space before the word */
+	assert_int_equal(load("reconnect = 7\n"
+			      "[host web1 Build*]\n"
+			      "  sticky = yes\n"
+			      "reconnect = 1m\n"
+			      "[host\t* !web9 ]\r\n"
+			      "reconnect = 2m\n"
+			      "sticky = no\n"
+			      "max-age = 1h\n"
+			      "keep = yes\n"
+			      "[daemon]\n"
+			      "max-age = 5\n"
+			      "[host web9]\n"
+			      "sticky = yes\n"),
+			 HW_OK);
+	assert_int_equal(config.nsections, 3);
+	/* The first that matches and says it, key by key. */
+	assert_true(host("web1", "10.0.0.1").sticky);
+	assert_int_equal(host("web1", "10.0.0.1").reconnect_s, 60);
+	assert_int_equal(host("web1", "10.0.0.1").max_age_s, 3600);
+	assert_true(host("web1", "10.0.0.1").keep);
+	assert_false(host("web2", "web2").sticky);
+	assert_int_equal(host("web2", "web2").reconnect_s, 120);
+	/* By either name, whatever their case. */
+	assert_true(host("w", "web1").sticky);
+	assert_true(host("BUILD-7", "10.0.0.1").sticky);
+	assert_true(host("w", "build.example").sticky);
+	/* A name that is negated excludes, whichever it is. */
+	assert_true(host("web9", "10.0.0.9").sticky);
+	assert_int_equal(host("web9", "10.0.0.9").reconnect_s, 7);
+	assert_int_equal(host("w", "web9").max_age_s, 5);
+	assert_false(host("w", "web9").keep);
+	/* What stands around a host does not count. */
+	assert_true(host("root@web1", "10.0.0.1").sticky);
+	assert_true(host("ssh://me@web1:2222", "10.0.0.1").sticky);
+	assert_true(host("ssh://WEB1", "10.0.0.1").sticky);
+	assert_int_equal(load("[host ::1]\nsticky = yes"), HW_OK);
+	assert_true(host("me@::1", "localhost").sticky);
+	assert_true(host("ssh://[::1]:22", "localhost").sticky);
+	/* Another file's sections are not added to those that were there. */
+	assert_int_equal(config.nsections, 1);
+	assert_int_equal(load("sticky = yes\n[host web1]\nsticky = no"), HW_OK);
+	assert_true(host("web2", "web2").sticky);
+	assert_false(host("web1", "web1").sticky);
+}
+
+static void test_sections_are_checked(void **state)
+{
+	(void)state;
+	assert_int_equal(load("[host a]\nwarm = 1\n"), HW_EINVAL);
+	expect_words(":2: warm holds for all hosts");
+	assert_int_equal(load("[host a]\nwarmth = 1\n"), HW_EINVAL);
+	expect_words(":2: unknown setting");
+	assert_int_equal(load("[host a]\nkeep = no\nkeep = no\n"), HW_EINVAL);
+	expect_words(":3: keep is set twice (first in line 2)");
+	assert_int_equal(load("keep = no\n[host a]\nkeep = no\n[daemon]\nkeep = no\n"), HW_EINVAL);
+	expect_words(":5: keep is set twice (first in line 1)");
+	assert_int_equal(load("[host a]\nmax-age = 60w\n"), HW_EINVAL);
+	expect_words(":2: max-age: 60w is out of range");
+}
+
+static void test_sections_are_bounded(void **state)
+{
+	size_t size = 0;
+	char *text = NULL, number[32];
+	FILE *f = open_memstream(&text, &size);
+
+	(void)state;
+	assert_non_null(f);
+	for (unsigned i = 0; i < CONFIG_SECTIONS_MAX; i++)
+		fprintf(f, "[host h%u]\n", i);
+	fflush(f);
+	assert_int_equal(load(text), HW_OK);
+	fputs("[host more]\n", f);
+	fclose(f);
+	assert_int_equal(load(text), HW_EINVAL);
+	snprintf(number, sizeof(number), ":%u: more than %u", CONFIG_SECTIONS_MAX + 1,
+		 CONFIG_SECTIONS_MAX);
+	expect_words(number);
+	free(text);
+	text = malloc(CONFIG_PATTERNS_MAX + 32);
+	assert_non_null(text);
+	for (size_t fits = 0; fits < 2; fits++) {
+		size_t len = CONFIG_PATTERNS_MAX - 1 - fits; /* "a," stands before */
+
+		memcpy(text, "[host a ", 8);
+		memset(text + 8, 'x', len);
+		memcpy(text + 8 + len, "]\n", 3);
+		assert_int_equal(load(text), fits ? HW_OK : HW_EINVAL);
+		if (!fits)
+			expect_words("pass 4096 bytes");
+	}
+	free(text);
 }
 
 static void test_bad_files(void **state)
@@ -196,8 +317,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_good),      TEST(test_units),	    TEST(test_forced_level_stays),
-		TEST(test_bad_lines), TEST(test_bad_files),
+		TEST(test_good),
+		TEST(test_units),
+		TEST(test_forced_level_stays),
+		TEST(test_bad_lines),
+		TEST(test_bad_files),
+		TEST(test_hosts),
+		TEST(test_sections_are_checked),
+		TEST(test_sections_are_bounded),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

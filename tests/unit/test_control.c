@@ -121,7 +121,8 @@ static void test_list(void **state)
 	expect_text("0.id=1 0.label=root@a.example:22 0.destination=a 0.state=ready "
 		    "0.address=127.0.0.1 0.via=jump 0.sessions=2 0.queued=3 0.warm=1 "
 		    "0.session_limit=10 "
-		    "0.age_s=1.5 0.idle_s=0.5 0.bytes_in=5000000000 0.bytes_out=6 0.rtt_ms=nil "
+		    "0.keepalive_s=0 0.keepalive_learnt=false 0.heard_s=0 0.age_s=1.5 0.idle_s=0.5 "
+		    "0.bytes_in=5000000000 0.bytes_out=6 0.rtt_ms=nil "
 		    "0.server=SSH-2.0-OpenSSH_9.2 0.cipher=aes128-gcm@openssh.com "
 		    "0.kex=curve25519-sha256 ");
 	expect_text("1.id=2 ");

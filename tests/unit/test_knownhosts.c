@@ -213,7 +213,7 @@ static void test_unreadable(void **state)
 {
 	struct fixture *f = *state;
 	char *files[] = {f->dir, NULL},
-	     *missing[] = {"/nonexistent/known_hosts", "/dev/null", NULL};
+	     *missing[] = {"/no.such/dir/known_hosts", "/dev/null", NULL};
 	FILE *big;
 
 	write_lines(f, f->global, "");

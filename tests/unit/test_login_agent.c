@@ -126,10 +126,10 @@ static void an_absent_agent_is_named(void **state)
 	(void)state;
 	login_case_restart(&server, "");
 	login_case_init(&c, &server, "root", other);
-	c.dest.agent_socket = (char *)"/nonexistent/agent";
+	c.dest.agent_socket = (char *)"/no.such/dir/agent";
 	login_case_run(&c);
 	assert_false(c.ok);
-	login_case_contains(c.why.text, "/nonexistent/agent cannot be reached: No such file");
+	login_case_contains(c.why.text, "/no.such/dir/agent cannot be reached: No such file");
 	login_case_finish(&c);
 }
 

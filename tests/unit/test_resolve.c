@@ -471,10 +471,10 @@ static void test_bad_program(void **state)
 	struct fixture *f = *state;
 
 	resolver_destroy(f->r);
-	f->r = resolver_create(&f->loop, "/nonexistent/ssh");
+	f->r = resolver_create(&f->loop, "/no.such/dir/ssh");
 	ask(f, "h");
 	assert_null(f->d);
-	assert_non_null(strstr(f->why.text, "/nonexistent/ssh"));
+	assert_non_null(strstr(f->why.text, "/no.such/dir/ssh"));
 	assert_non_null(strstr(f->why.hint, "openssh-client"));
 }
 

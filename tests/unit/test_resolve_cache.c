@@ -167,7 +167,7 @@ static void test_lifetimes(void **state)
 	(void)state;
 	put(c, "looked-at", d, one_file("/etc/passwd", false));
 	assert_false(has(c, "looked-at"));
-	put(c, "absent", d, one_file("/nonexistent", false));
+	put(c, "absent", d, one_file("/no.such/dir", false));
 	assert_true(has(c, "absent"));
 	start = now();
 	put(c, "remote", d, one_file("/etc/passwd", true));

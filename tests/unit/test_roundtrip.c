@@ -232,8 +232,19 @@ static void exits(void **state)
 	assert_string_equal(out.signal, "SEGV");
 	proto_exit_free(&out);
 
-	struct proto_exit error = {.error = "web1: refused", .hint = "is sshd up?"};
+	struct proto_exit error = {.error = "web1: refused",
+				   .hint = "is sshd up?",
+				   .stage = "waiting",
+				   .cause = "refused",
+				   .evidence = "one\ntwo",
+				   .reused = true,
+				   .transport = 7};
 	ROUNDTRIP(exit, PROTO_EXIT, &error, &out);
+	assert_string_equal(out.stage, "waiting");
+	assert_string_equal(out.cause, "refused");
+	assert_string_equal(out.evidence, "one\ntwo");
+	assert_true(out.reused);
+	assert_int_equal(out.transport, 7);
 	assert_string_equal(out.error, "web1: refused");
 	assert_string_equal(out.hint, "is sshd up?");
 	assert_false(out.ran || out.has_status);
@@ -297,6 +308,12 @@ static void texts(void **state)
 	assert_true(notice_out.raw && notice_out.banner);
 	assert_string_equal(notice_out.text, notice.text);
 	proto_notice_free(&notice_out);
+
+	struct proto_progress progress = {.text = "reconnecting", .retry_ms = 4000}, progress_out;
+	ROUNDTRIP(progress, PROTO_PROGRESS, &progress, &progress_out);
+	assert_string_equal(progress_out.text, "reconnecting");
+	assert_int_equal(progress_out.retry_ms, 4000);
+	proto_progress_free(&progress_out);
 
 	struct proto_fallback fallback = {.why = "Tunnel"}, fallback_out;
 	ROUNDTRIP(fallback, PROTO_FALLBACK, &fallback, &fallback_out);

@@ -1,0 +1,180 @@
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/ctl.h"
+#include "client/ctl_print.h"
+#include "client/doctor_priv.h"
+#include "protocol/alloc.h"
+
+static const char usage[] =
+	"usage: hawserctl [--json] doctor [ssh's options] HOST\n"
+	"\n"
+	"Looks at all that stands between here and a shell on HOST: configuration, name, each\n"
+	"address, algorithms, host key, keys, a login of its own, what hawserd holds and knows.\n";
+
+bool doctor_is_asked(int argc, char **argv)
+{
+	return (argc > 1 && strcmp(argv[1], "doctor") == 0) ||
+	       (argc > 2 && strcmp(argv[1], "--json") == 0 && strcmp(argv[2], "doctor") == 0);
+}
+
+void doctor_add(struct doctor *d, enum finding finding, const char *part, const char *fmt, ...)
+{
+	struct doctor_row *r;
+	va_list ap;
+
+	d->rows = xreallocarray(d->rows, d->nrows + 1, sizeof(*d->rows));
+	r = &d->rows[d->nrows++];
+	va_start(ap, fmt);
+	*r = (struct doctor_row){.finding = finding, .part = part, .text = xvasprintf(fmt, ap)};
+	va_end(ap);
+}
+
+void doctor_cure(struct doctor *d, const char *fmt, ...)
+{
+	struct doctor_row *r = &d->rows[d->nrows - 1];
+	char *text, *both;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	both = r->cure != NULL ? xasprintf("%s; %s", r->cure, text) : xstrdup(text);
+	free(r->cure);
+	free(text);
+	r->cure = both;
+}
+
+/* What a reader wants to know first: the first thing that is wrong, for what follows is wrong for
+ * that reason as a rule. One dead address of several is no trouble where another serves. */
+static const struct doctor_row *verdict(const struct doctor *d)
+{
+	const struct doctor_row *first = NULL;
+	bool login = false;
+
+	for (size_t i = 0; i < d->nrows; i++) {
+		const struct doctor_row *r = &d->rows[i];
+
+		login = login || (strcmp(r->part, "login") == 0 && r->finding == FINE);
+		if (r->finding == BAD && first == NULL)
+			first = r;
+	}
+	if (first != NULL && login && strcmp(first->part, "address") == 0)
+		return NULL;
+	return first;
+}
+
+static const char *finding_name(enum finding f)
+{
+	return f == FINE ? "ok" : f == NOTE ? "note" : "bad";
+}
+
+static void print_text(const struct doctor *d, const struct doctor_row *worst)
+{
+	const char *part = "";
+
+	if (worst == NULL) {
+		printf("%s is fine%s%s\n", d->host,
+		       d->hostname != NULL && strcmp(d->hostname, d->host) != 0 ? ": " : "",
+		       d->hostname != NULL && strcmp(d->hostname, d->host) != 0 ? d->hostname : "");
+	} else {
+		printf("%s: %s: %s\n", d->host, worst->part, worst->text);
+		if (worst->cure != NULL)
+			printf("what to do: %s\n", worst->cure);
+	}
+	putchar('\n');
+	for (size_t i = 0; i < d->nrows; i++) {
+		const struct doctor_row *r = &d->rows[i];
+
+		printf("%-14s %-4s %s\n", strcmp(part, r->part) != 0 ? r->part : "",
+		       finding_name(r->finding), r->text);
+		if (r->cure != NULL)
+			printf("%-14s      %s\n", "", r->cure);
+		part = r->part;
+	}
+}
+
+static void print_json(const struct doctor *d, const struct doctor_row *worst)
+{
+	printf("{\"ok\": %s, \"verdict\": ", worst == NULL ? "true" : "false");
+	ctl_print_json_text(stdout, worst == NULL ? "fine" : worst->text);
+	fputs(", \"items\": [", stdout);
+	for (size_t i = 0; i < d->nrows; i++) {
+		const struct doctor_row *r = &d->rows[i];
+
+		printf("%s{\"part\": \"%s\", \"finding\": \"%s\", \"text\": ", i > 0 ? ", " : "",
+		       r->part, finding_name(r->finding));
+		ctl_print_json_text(stdout, r->text);
+		fputs(", \"cure\": ", stdout);
+		if (r->cure != NULL)
+			ctl_print_json_text(stdout, r->cure);
+		else
+			fputs("null", stdout);
+		putchar('}');
+	}
+	puts("]}");
+}
+
+static void examine(struct doctor *d)
+{
+	doctor_config(d);
+	if (d->config == NULL)
+		return;
+	if (d->indirect) {
+		doctor_add(d, FINE, "address",
+			   "not dialled from here: it is reached through something else");
+	} else {
+		doctor_addresses(d);
+		doctor_algorithms(d);
+		doctor_sizes(d);
+	}
+	doctor_host_key(d);
+	doctor_keys(d);
+	doctor_held(d);
+	if (d->indirect || d->speaks)
+		doctor_login(d);
+}
+
+static void finish(struct doctor *d)
+{
+	for (size_t i = 0; i < d->nrows; i++) {
+		free(d->rows[i].text);
+		free(d->rows[i].cure);
+	}
+	free(d->rows);
+	free(d->config);
+	free((char *)(uintptr_t)d->hostname);
+	free((char *)(uintptr_t)d->user);
+	free((char *)(uintptr_t)d->port);
+	for (size_t i = 0; i < HW_ARRAY_LEN(d->offers); i++)
+		free(d->offers[i]);
+}
+
+int doctor_run(int argc, char **argv)
+{
+	struct doctor d = {.json = strcmp(argv[1], "--json") == 0};
+	const struct doctor_row *worst;
+	int from = d.json ? 3 : 2, status;
+
+	while (from < argc && strcmp(argv[from], "--json") == 0) {
+		d.json = true;
+		from++;
+	}
+	if (from >= argc || argv[argc - 1][0] == '-') {
+		fputs(usage, stderr);
+		return CTL_EXIT_USAGE;
+	}
+	d.host = argv[argc - 1];
+	d.options = argv + from;
+	d.noptions = argc - 1 - from;
+	examine(&d);
+	worst = verdict(&d);
+	if (d.json)
+		print_json(&d, worst);
+	else
+		print_text(&d, worst);
+	status = worst == NULL ? 0 : CTL_EXIT_FAILED;
+	finish(&d);
+	return status;
+}

@@ -1,0 +1,505 @@
+/* doctor: what OpenSSH's own programs and hawserd know: configuration, host key, keys, a login. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/connect.h"
+#include "client/ctl.h"
+#include "client/doctor_priv.h"
+#include "protocol/alloc.h"
+
+static const char *const nothing[] = {NULL};
+
+/* --- configuration --- */
+
+char *doctor_setting(const char *config, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = config; line != NULL && *line != '\0';) {
+		const char *end = strchr(line, '\n');
+
+		if (strncmp(line, name, len) == 0 && line[len] == ' ')
+			return xstrndup(line + len + 1, end != NULL ? (size_t)(end - line) - len - 1
+								    : strlen(line + len + 1));
+		line = end != NULL ? end + 1 : NULL;
+	}
+	return NULL;
+}
+
+void doctor_each_setting(const char *config, const char *name,
+			 void (*each)(void *ctx, const char *value), void *ctx)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = config; line != NULL && *line != '\0';) {
+		const char *end = strchr(line, '\n');
+
+		if (strncmp(line, name, len) == 0 && line[len] == ' ') {
+			char *value = xstrndup(line + len + 1,
+					       end != NULL ? (size_t)(end - line) - len - 1
+							   : strlen(line + len + 1));
+			each(ctx, value);
+			free(value);
+		}
+		line = end != NULL ? end + 1 : NULL;
+	}
+}
+
+/* Lines of a that are not in b, between ", ". */
+static char *differing(const char *a, const char *b)
+{
+	char *all = xstrdup("");
+
+	while (*a != '\0') {
+		size_t len = strcspn(a, "\n");
+		char *line = xasprintf("%.*s\n", (int)len, a);
+		const char *at = strstr(b, line);
+
+		if ((at == NULL || (at != b && at[-1] != '\n')) && strncmp(line, "host ", 5) != 0 &&
+		    strlen(line) < 200 && strlen(all) < 1500) {
+			char *more = xasprintf("%s%s%.*s", all, all[0] != '\0' ? "; " : "",
+					       (int)len, line);
+			free(all);
+			all = more;
+		}
+		free(line);
+		a += len + (a[len] == '\n');
+	}
+	return all;
+}
+
+static void handed_over(struct doctor *d)
+{
+	static const char words[] = "cannot do this without ssh: ";
+	static const char *const first[] = {"hawser", "-O", "check", NULL};
+	char **argv = doctor_words(d, first, nothing), *at;
+	struct doctor_child c;
+
+	setenv("HAWSER_FALLBACK", "no", 1);
+	if (doctor_child(argv, NULL, DOCTOR_STEP_MS, &c) >= 0 &&
+	    (at = strstr(c.err, words)) != NULL) {
+		at += strlen(words);
+		at[strcspn(at, "\n")] = '\0';
+		if (strstr(at, " (and HAWSER_FALLBACK") != NULL)
+			*strstr(at, " (and HAWSER_FALLBACK") = '\0';
+		doctor_add(d, NOTE, "configuration",
+			   "hawser hands calls to this host over to ssh: %s", at);
+	}
+	doctor_child_free(&c);
+	free(argv);
+}
+
+void doctor_config(struct doctor *d)
+{
+	static const char *const first[] = {"ssh", "-G", NULL};
+	char **words = doctor_words(d, first, nothing), *jump, *command, *differs;
+	char *defaults[] = {(char *)(uintptr_t) "ssh",	     (char *)(uintptr_t) "-F",
+			    (char *)(uintptr_t) "/dev/null", (char *)(uintptr_t) "-G",
+			    (char *)(uintptr_t)d->host,	     NULL};
+	struct doctor_child c, p;
+	int status = doctor_child(words, NULL, DOCTOR_STEP_MS * 6, &c);
+
+	free(words);
+	if (status != 0) {
+		c.err[strcspn(c.err, "\n")] = '\0';
+		doctor_add(d, BAD, "configuration", "ssh -G fails: %s",
+			   c.err[0] != '\0' ? c.err : "it did not end");
+		doctor_cure(d, "mend the line that it names");
+		doctor_child_free(&c);
+		return;
+	}
+	d->config = c.out;
+	c.out = NULL;
+	doctor_child_free(&c);
+	d->hostname = doctor_setting(d->config, "hostname");
+	d->user = doctor_setting(d->config, "user");
+	d->port = doctor_setting(d->config, "port");
+	jump = doctor_setting(d->config, "proxyjump");
+	command = doctor_setting(d->config, "proxycommand");
+	d->indirect = jump != NULL || command != NULL;
+	doctor_add(d, FINE, "configuration", "%s@%s port %s%s%s", d->user, d->hostname, d->port,
+		   jump != NULL	     ? ", through "
+		   : command != NULL ? ", by "
+				     : "",
+		   jump != NULL	     ? jump
+		   : command != NULL ? command
+				     : "");
+	if (doctor_child(defaults, NULL, DOCTOR_STEP_MS, &p) == 0) {
+		differs = differing(d->config, p.out);
+		if (differs[0] != '\0')
+			doctor_add(d, FINE, "configuration", "differs from the defaults in: %s",
+				   differs);
+		free(differs);
+	}
+	doctor_child_free(&p);
+	free(jump);
+	free(command);
+	handed_over(d);
+}
+
+/* --- algorithms --- */
+
+/* The first of ours that is in theirs, as RFC 4253 section 7.1 has it; on the heap, NULL: none. */
+static char *common(const char *mine, const char *theirs)
+{
+	while (*mine != '\0') {
+		size_t len = strcspn(mine, ",");
+
+		for (const char *t = theirs; *t != '\0';) {
+			size_t n = strcspn(t, ",");
+
+			if (n == len && strncmp(t, mine, len) == 0)
+				return xstrndup(mine, len);
+			t += n + (t[n] == ',');
+		}
+		mine += len + (mine[len] == ',');
+	}
+	return NULL;
+}
+
+void doctor_algorithms(struct doctor *d)
+{
+	static const struct {
+		const char *setting, *name;
+	} lists[] = {{"kexalgorithms", "key exchange"},
+		     {"hostkeyalgorithms", "host key"},
+		     {"ciphers", "cipher"},
+		     {"macs", "MAC"}};
+	char *chosen = xstrdup("");
+
+	if (!d->speaks || d->offers[0] == NULL) {
+		free(chosen);
+		return;
+	}
+	for (size_t i = 0; i < HW_ARRAY_LEN(lists); i++) {
+		char *mine = doctor_setting(d->config, lists[i].setting);
+		const char *theirs = d->offers[i] != NULL ? d->offers[i] : "";
+		char *one = mine != NULL ? common(mine, theirs) : NULL;
+
+		if (one != NULL) {
+			char *more = xasprintf("%s%s%s", chosen, i > 0 ? ", " : "", one);
+
+			free(chosen);
+			chosen = more;
+		} else if (mine != NULL) {
+			doctor_add(d, BAD, "algorithms",
+				   "no common %s: the server offers %s; here %s", lists[i].name,
+				   theirs, mine);
+			doctor_cure(d,
+				    "allow one that the server offers (%s in ssh_config), or "
+				    "have the server updated",
+				    lists[i].setting);
+		}
+		free(one);
+		free(mine);
+	}
+	doctor_add(d, FINE, "algorithms", "ssh would agree on %s", chosen);
+	free(chosen);
+}
+
+/* --- host key --- */
+
+struct known {
+	struct doctor *d;
+	const char *name;
+	char *lines; /* that ssh-keygen -F found, of all files */
+	char *file;  /* the first that has one */
+};
+
+static void look_in(void *ctx, const char *value)
+{
+	struct known *k = ctx;
+	char *files = xstrdup(value), *save = NULL;
+
+	for (char *file = strtok_r(files, " ", &save); file != NULL;
+	     file = strtok_r(NULL, " ", &save)) {
+		const char *home = getenv("HOME");
+		char *path = file[0] == '~' && home != NULL ? xasprintf("%s%s", home, file + 1)
+							    : xstrdup(file);
+		char *words[] = {(char *)(uintptr_t) "ssh-keygen",
+				 (char *)(uintptr_t) "-F",
+				 (char *)(uintptr_t)k->name,
+				 (char *)(uintptr_t) "-f",
+				 path,
+				 NULL};
+		struct doctor_child c;
+
+		if (doctor_child(words, NULL, DOCTOR_STEP_MS, &c) == 0 && c.out[0] != '\0') {
+			char *more = xasprintf("%s%s", k->lines, c.out);
+
+			free(k->lines);
+			k->lines = more;
+			if (k->file == NULL)
+				k->file = xstrdup(path);
+		}
+		doctor_child_free(&c);
+		free(path);
+	}
+	free(files);
+}
+
+/* What ssh-keyscan(1) gets: the server's keys, a line each. It asks for one of each type. */
+static void judge_key(struct doctor *d, const struct known *k)
+{
+	char *words[] = {(char *)(uintptr_t) "ssh-keyscan",
+			 (char *)(uintptr_t) "-T",
+			 (char *)(uintptr_t) "5",
+			 (char *)(uintptr_t) "-p",
+			 (char *)(uintptr_t)d->port,
+			 d->address_text,
+			 NULL};
+	bool any = false, same = false, revoked = false;
+	struct doctor_child c;
+	char *save = NULL;
+
+	if (doctor_child(words, NULL, DOCTOR_STEP_MS * 2, &c) != 0 || c.out[0] == '\0') {
+		doctor_add(d, NOTE, "host key", "not compared: ssh-keyscan gets no key");
+		doctor_child_free(&c);
+		return;
+	}
+	for (char *line = strtok_r(c.out, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char *key = strchr(line, ' ');
+		const char *at;
+
+		if (line[0] == '#' || key == NULL)
+			continue;
+		any = true;
+		at = strstr(k->lines, key + 1);
+		if (at == NULL)
+			continue;
+		same = true;
+		while (at > k->lines && at[-1] != '\n')
+			at--;
+		revoked = revoked || strncmp(at, "@revoked", 8) == 0;
+	}
+	doctor_child_free(&c);
+	if (revoked) {
+		doctor_add(d, BAD, "host key", "the server's key is marked as revoked in %s",
+			   k->file);
+		doctor_cure(d, "do not connect: ask the administrator");
+	} else if (same) {
+		doctor_add(d, FINE, "host key", "known, and the same (%s)", k->file);
+	} else if (any && strstr(k->lines, "@cert-authority") != NULL) {
+		doctor_add(d, NOTE, "host key", "trusted by an authority: such logins are ssh's");
+	} else if (any) {
+		doctor_add(d, BAD, "host key",
+			   "CHANGED: %s has another key than the one that the server shows",
+			   k->file);
+		doctor_cure(d,
+			    "ask the administrator whether it was made anew; if so: ssh-keygen "
+			    "-R %s",
+			    k->name);
+	}
+}
+
+void doctor_host_key(struct doctor *d)
+{
+	struct known k = {.d = d, .lines = xstrdup("")};
+	char *alias = doctor_setting(d->config, "hostkeyalias");
+	bool plain = alias != NULL || strcmp(d->port, "22") == 0;
+	char *name = alias != NULL ? xstrdup(alias)
+		     : plain	   ? xstrdup(d->hostname)
+				   : xasprintf("[%s]:%s", d->hostname, d->port);
+
+	k.name = name;
+	doctor_each_setting(d->config, "userknownhostsfile", look_in, &k);
+	doctor_each_setting(d->config, "globalknownhostsfile", look_in, &k);
+	if (k.lines[0] == '\0') {
+		doctor_add(d, NOTE, "host key", "%s is not known yet: the first login asks", name);
+		doctor_cure(d, "log in once on a terminal, or put its key into known_hosts");
+	} else if (d->speaks) {
+		judge_key(d, &k);
+	} else {
+		doctor_add(d, FINE, "host key", "%s is known (%s)", name, k.file);
+	}
+	free(name);
+	free(alias);
+	free(k.lines);
+	free(k.file);
+}
+
+/* --- keys --- */
+
+static void look_at_key(void *ctx, const char *value)
+{
+	const char *home = getenv("HOME");
+	char *path = value[0] == '~' && home != NULL ? xasprintf("%s%s", home, value + 1)
+						     : xstrdup(value);
+	struct doctor *d = ctx;
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		free(path); /* ssh's list of names that may be there */
+		return;
+	}
+	if (access(path, R_OK) != 0) {
+		doctor_add(d, BAD, "keys", "%s can't be read: %s", path, strerror(errno));
+		doctor_cure(d, "chown and chmod 600 it");
+	} else if (st.st_uid == getuid() && (st.st_mode & 077) != 0) {
+		doctor_add(d, BAD, "keys", "%s is open to others (mode %04o): it will not be used",
+			   path, (unsigned)(st.st_mode & 07777));
+		doctor_cure(d, "chmod 600 %s", path);
+	} else {
+		doctor_add(d, FINE, "keys", "%s", path);
+	}
+	free(path);
+}
+
+static void look_at_agent(struct doctor *d)
+{
+	char *words[] = {(char *)(uintptr_t) "ssh-add", (char *)(uintptr_t) "-l", NULL};
+	char *agent = doctor_setting(d->config, "identityagent");
+	struct doctor_child c;
+	int status;
+
+	if (agent != NULL && strcmp(agent, "SSH_AUTH_SOCK") != 0) {
+		doctor_add(d, FINE, "keys", "the agent is %s", agent);
+		free(agent);
+		return;
+	}
+	free(agent);
+	if (getenv("SSH_AUTH_SOCK") == NULL) {
+		doctor_add(d, FINE, "keys", "no agent (SSH_AUTH_SOCK is not set)");
+		return;
+	}
+	status = doctor_child(words, NULL, DOCTOR_STEP_MS, &c);
+	if (status == 0) {
+		size_t n = 0;
+
+		for (const char *p = c.out; *p != '\0'; p++)
+			n += *p == '\n';
+		doctor_add(d, n > 5 ? NOTE : FINE, "keys", "the agent has %zu key%s", n,
+			   n == 1 ? "" : "s");
+		if (n > 5)
+			doctor_cure(d, "a server takes six tries (MaxAuthTries): name the right "
+				       "key (IdentityFile, IdentitiesOnly=yes)");
+	} else if (status == 1) {
+		doctor_add(d, FINE, "keys", "the agent has no keys");
+	} else {
+		doctor_add(d, NOTE, "keys", "SSH_AUTH_SOCK is set, and no agent answers there");
+		doctor_cure(d, "start one, or unset SSH_AUTH_SOCK");
+	}
+	doctor_child_free(&c);
+}
+
+void doctor_keys(struct doctor *d)
+{
+	look_at_agent(d);
+	doctor_each_setting(d->config, "identityfile", look_at_key, d);
+}
+
+/* --- a login of its own --- */
+
+/* The number behind a phrase; -1: it is not there. */
+static double number_behind(const char *text, const char *phrase)
+{
+	const char *at = strstr(text, phrase);
+
+	return at != NULL ? strtod(at + strlen(phrase), NULL) : -1;
+}
+
+void doctor_login(struct doctor *d)
+{
+	static const char *const first[] = {"hawser", "-vv", NULL};
+	static const char *const more[] = {"-oBatchMode=yes",
+					   "-oControlPath=none",
+					   "-oClearAllForwardings=yes",
+					   "-oPermitLocalCommand=no",
+					   "-N",
+					   NULL};
+	char **words = doctor_words(d, first, more), *line, *save = NULL;
+	struct doctor_child c;
+	int status;
+
+	setenv("HAWSER_FALLBACK", "no", 1);
+	status = doctor_child(words, "hawser: stages:", DOCTOR_LOGIN_MS, &c);
+	free(words);
+	if (c.seen) {
+		doctor_add(d, FINE, "login",
+			   "%.0f ms in all (key exchange %.0f ms, authentication %.0f ms)",
+			   c.took_ms, number_behind(c.err, "key exchange "),
+			   number_behind(c.err, "authentication "));
+		doctor_child_free(&c);
+		return;
+	}
+	(void)status;
+	doctor_add(d, BAD, "login", "a login without questions does not succeed (%.0f ms)",
+		   c.took_ms);
+	for (line = c.err != NULL ? strtok_r(c.err, "\n", &save) : NULL; line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (strncmp(line, "hawser: ", 8) != 0 || strstr(line, "debug") != NULL ||
+		    strstr(line, "no connection is held") != NULL ||
+		    strstr(line, "ControlPath=none asks") != NULL)
+			continue;
+		line[strcspn(line, "\r")] = '\0';
+		doctor_cure(d, "%s", line + 8);
+	}
+	doctor_child_free(&c);
+}
+
+/* --- what hawserd knows --- */
+
+static void show_held(struct doctor *d, const struct ctl_reply *r)
+{
+	for (size_t i = 0; i < r->nitems; i++) {
+		const struct reply_value *state = ctl_reply_get(r, i, "state");
+		const struct reply_value *rtt = ctl_reply_get(r, i, "rtt_ms");
+		const struct reply_value *age = ctl_reply_get(r, i, "age_s");
+		const struct reply_value *limit = ctl_reply_get(r, i, "session_limit");
+		const struct reply_value *sessions = ctl_reply_get(r, i, "sessions");
+		const struct reply_value *alive = ctl_reply_get(r, i, "keepalive_s");
+		bool silent = state != NULL && strcmp(state->str, "silent") == 0;
+
+		doctor_add(d, silent ? BAD : FINE, "held",
+			   "%s for %.0f s, %llu sessions%s, keepalives every %.1f s",
+			   state != NULL ? state->str : "?", age != NULL ? age->dbl : 0,
+			   sessions != NULL ? (unsigned long long)sessions->uint : 0ull,
+			   rtt != NULL && rtt->kind == 'd' ? "" : ", no round trip yet",
+			   alive != NULL ? alive->dbl : 0);
+		if (rtt != NULL && rtt->kind == 'd')
+			doctor_add(d, FINE, "held", "round trip %.1f ms", rtt->dbl);
+		if (limit != NULL && limit->uint > 0)
+			doctor_add(d, FINE, "limits",
+				   "the server allows %llu sessions on a connection (MaxSessions)",
+				   (unsigned long long)limit->uint);
+	}
+}
+
+static void show_last_end(struct doctor *d, const struct ctl_reply *r)
+{
+	const struct reply_value *text = r->nitems > 0 ? ctl_reply_get(r, 0, "text") : NULL;
+
+	if (text != NULL && text->str != NULL)
+		doctor_add(d, FINE, "last end", "%s (hawserctl why %s)", text->str, d->host);
+}
+
+void doctor_held(struct doctor *d)
+{
+	const char *args[] = {d->host, NULL};
+	struct ctl_reply reply;
+	struct frame_reader in;
+	char why[512];
+	int sock;
+
+	if (connect_daemon(false, &sock, why, sizeof(why)) != HW_OK) {
+		doctor_add(d, FINE, "held", "no hawserd runs: nothing is held");
+		return;
+	}
+	frame_reader_init(&in);
+	if (ctl_ask(sock, &in, "status", args, &reply) == HW_OK && reply.ok)
+		show_held(d, &reply);
+	else
+		doctor_add(d, FINE, "held", "no connection is held");
+	ctl_reply_free(&reply);
+	if (ctl_ask(sock, &in, "why", args, &reply) == HW_OK && reply.ok)
+		show_last_end(d, &reply);
+	ctl_reply_free(&reply);
+	frame_reader_finish(&in);
+	close(sock);
+}

@@ -1,0 +1,158 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/doctor_priv.h"
+#include "protocol/alloc.h"
+
+/* Nobody needs more of what a child says. */
+#define OUTPUT_MAX ((size_t)256 * 1024)
+#define GRACE_MS   2000
+
+struct stream {
+	int fd; /* -1: at its end */
+	char *text;
+	size_t len;
+};
+
+double doctor_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+static pid_t start(char *const *words, struct stream *out, struct stream *err)
+{
+	int a[2], b[2];
+	pid_t pid;
+
+	if (pipe2(a, O_CLOEXEC) != 0)
+		return -1;
+	if (pipe2(b, O_CLOEXEC) != 0) {
+		close(a[0]);
+		close(a[1]);
+		return -1;
+	}
+	pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+		dup2(null, STDIN_FILENO);
+		dup2(a[1], STDOUT_FILENO);
+		dup2(b[1], STDERR_FILENO);
+		setpgid(0, 0);
+		execvp(words[0], words);
+		_exit(127);
+	}
+	close(a[1]);
+	close(b[1]);
+	*out = (struct stream){.fd = a[0], .text = xstrdup("")};
+	*err = (struct stream){.fd = b[0], .text = xstrdup("")};
+	return pid;
+}
+
+static void take(struct stream *s)
+{
+	char data[4096];
+	ssize_t n = read(s->fd, data, sizeof(data));
+
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n <= 0) {
+		close(s->fd);
+		s->fd = -1;
+		return;
+	}
+	if (s->len + (size_t)n > OUTPUT_MAX)
+		return;
+	s->text = xreallocarray(s->text, s->len + (size_t)n + 1, 1);
+	memcpy(s->text + s->len, data, (size_t)n);
+	s->len += (size_t)n;
+	s->text[s->len] = '\0';
+}
+
+/* Reads until both streams end, time is over (false), or until was seen (false too). */
+static bool gather(struct stream *out, struct stream *err, const char *until, double deadline,
+		   bool *seen)
+{
+	while (out->fd >= 0 || err->fd >= 0) {
+		struct pollfd p[2] = {{.fd = out->fd, .events = POLLIN},
+				      {.fd = err->fd, .events = POLLIN}};
+		double left = deadline - doctor_now_ms();
+
+		if (left <= 0)
+			return false;
+		if (poll(p, 2, (int)left + 1) < 0 && errno != EINTR)
+			return false;
+		if (p[0].revents != 0)
+			take(out);
+		if (p[1].revents != 0)
+			take(err);
+		if (until != NULL && strstr(err->text, until) != NULL) {
+			*seen = true;
+			return false;
+		}
+	}
+	return true;
+}
+
+int doctor_child(char *const *words, const char *until, int ms, struct doctor_child *result)
+{
+	double begun = doctor_now_ms();
+	struct stream out, err;
+	int status = -1;
+	pid_t pid = start(words, &out, &err);
+
+	*result = (struct doctor_child){0};
+	if (pid < 0)
+		return -1;
+	if (!gather(&out, &err, until, begun + ms, &result->seen)) {
+		bool unused;
+
+		result->took_ms = doctor_now_ms() - begun;
+		kill(-pid, SIGTERM);
+		if (!gather(&out, &err, NULL, doctor_now_ms() + GRACE_MS, &unused))
+			kill(-pid, SIGKILL);
+	} else {
+		result->took_ms = doctor_now_ms() - begun;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (out.fd >= 0)
+		close(out.fd);
+	if (err.fd >= 0)
+		close(err.fd);
+	result->out = out.text;
+	result->err = err.text;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+void doctor_child_free(struct doctor_child *c)
+{
+	free(c->out);
+	free(c->err);
+	*c = (struct doctor_child){0};
+}
+
+char **doctor_words(const struct doctor *d, const char *const *first, const char *const *more)
+{
+	char **words = xcalloc((size_t)d->noptions + 32, sizeof(*words));
+	size_t n = 0;
+
+	while (*first != NULL)
+		words[n++] = (char *)(uintptr_t)*first++;
+	for (int i = 0; i < d->noptions; i++)
+		words[n++] = d->options[i];
+	while (*more != NULL)
+		words[n++] = (char *)(uintptr_t)*more++;
+	words[n] = (char *)(uintptr_t)d->host;
+	return words;
+}

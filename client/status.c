@@ -1,0 +1,169 @@
+#include "client/status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "client/say.h"
+#include "client/signals.h"
+#include "protocol/alloc.h"
+
+static int status_fd = -1;
+
+bool status_wanted(void)
+{
+	return status_fd >= 0;
+}
+
+void status_open(const struct options *o)
+{
+	const char *text = getenv("HAWSER_STATUS_FD");
+	long fd = o->status_fd;
+	char *end;
+
+	if (fd < 0 && text != NULL && text[0] != '\0') {
+		errno = 0;
+		fd = strtol(text, &end, 10);
+		if (errno != 0 || *end != '\0' || fd < 0 || fd > INT_MAX) {
+			say("HAWSER_STATUS_FD=%s is no descriptor", text);
+			return;
+		}
+	}
+	if (fd < 0)
+		return;
+	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0) {
+		say("the descriptor %ld for the status is not open", fd);
+		return;
+	}
+	status_fd = (int)fd;
+}
+
+/* A JSON string; null for NULL. What is not ASCII is taken for UTF-8, as the rest of the words. */
+static void put_text(FILE *f, const char *text)
+{
+	if (text == NULL) {
+		fputs("null", f);
+		return;
+	}
+	fputc('"', f);
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			fprintf(f, "\\%c", c);
+		else if (c < 0x20)
+			fprintf(f, "\\u%04x", c);
+		else
+			fputc(c, f);
+	}
+	fputc('"', f);
+}
+
+static void put_member(FILE *f, const char *name, const char *text)
+{
+	fprintf(f, ", \"%s\": ", name);
+	put_text(f, text);
+}
+
+/* One fact per line becomes a list. */
+static void put_lines(FILE *f, const char *name, const char *lines)
+{
+	const char *between = "";
+
+	fprintf(f, ", \"%s\": [", name);
+	while (lines != NULL && *lines != '\0') {
+		size_t len = strcspn(lines, "\n");
+		char *line = xstrndup(lines, len);
+
+		fputs(between, f);
+		put_text(f, line);
+		free(line);
+		between = ", ";
+		lines += len + (lines[len] != '\0');
+	}
+	fputc(']', f);
+}
+
+/* Ends the object that was begun in memory, and sends it. */
+static void finish(FILE *f, char **text, const size_t *len)
+{
+	fputs("}\n", f);
+	fclose(f);
+	for (size_t at = 0; at < *len;) {
+		ssize_t n = write(status_fd, *text + at, *len - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		at += (size_t)n;
+	}
+	free(*text);
+	status_fd = -1;
+}
+
+/* "true", "false" or "\"unknown\"": whether the command began. */
+static const char *began(const struct live *l)
+{
+	const char *stage = l->exit.stage;
+
+	if (stage == NULL) /* hawserd had no last word */
+		return l->started ? "true" : "\"unknown\"";
+	if (strcmp(stage, "running") == 0 || strcmp(stage, "done") == 0)
+		return "true";
+	return strcmp(stage, "sent") == 0 && l->exit.ran ? "\"unknown\"" : "false";
+}
+
+void status_write(const struct live *l, int status, int signo)
+{
+	const struct proto_exit *e = &l->exit;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (!status_wanted() || (f = open_memstream(&text, &len)) == NULL)
+		return;
+	fprintf(f, "{\"exit\": ");
+	if (signo != 0)
+		fputs("null", f);
+	else
+		fprintf(f, "%d", status);
+	put_member(f, "signal", signo != 0 ? signals_name(signo) : e->signal);
+	put_member(f, "stage", e->stage);
+	fprintf(f, ", \"started\": %s", began(l));
+	put_member(f, "transport", e->transport == 0 ? NULL : e->reused ? "reused" : "new");
+	fprintf(f, ", \"transport_id\": %u", e->transport);
+	put_member(f, "cause", e->cause);
+	put_member(f, "error", e->error);
+	put_member(f, "hint", e->hint);
+	put_lines(f, "evidence", e->evidence);
+	finish(f, &text, &len);
+}
+
+void status_write_handed_over(const char *why)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (!status_wanted() || (f = open_memstream(&text, &len)) == NULL)
+		return;
+	fputs("{\"handed_to\": \"ssh\"", f);
+	put_member(f, "why", why);
+	finish(f, &text, &len);
+}
+
+void status_write_failed(int status)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (!status_wanted() || (f = open_memstream(&text, &len)) == NULL)
+		return;
+	fprintf(f, "{\"exit\": %d, \"stage\": null, \"started\": false", status);
+	finish(f, &text, &len);
+}

@@ -1,0 +1,246 @@
+/* A shell or command that survives its connection: at the server it runs inside tmux, screen, dtach
+ * or abduco; when the connection is lost the request waits for another, and attaches to it again.
+ * It is started at most once: all but the first command are attach-only. */
+#include "daemon/session_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/config_host.h"
+#include "protocol/alloc.h"
+
+#define NAME_BYTES 16
+/* A server that takes logins and drops them soon is not logged in to as fast as that goes. */
+#define SOON_MS	       (30 * 1000)
+#define LOSSES_FREE    16
+#define LOSSES_WAIT_MS (5 * 1000)
+#define UNSEEN_WAIT_MS 1000 /* lost anew, without having been attached */
+
+struct session_sticky {
+	char name[2 * NAME_BYTES + 1]; /* nobody guesses it: a directory of /tmp is made by it */
+	char *command;		       /* what the channel is asked to run */
+	bool sent;		       /* from now on: attach, never start */
+	bool ran;		       /* a server said that it runs */
+	bool away;
+	bool left;	  /* it is not ours to end */
+	uint64_t away_ms; /* since when, loop time */
+	uint64_t lost_ms; /* the last time */
+	unsigned losses;  /* soon one after the other */
+	char *hint;
+};
+
+/* $0: this text, $1: start, attach or (within the multiplexer) inner, $2: the name, $3: shell or
+ * command, $4: the command, for printf %b. It stands within single quotes for the login shell, be
+ * it sh, csh or fish: so it has no single quote, exclamation mark or line end, and no backslash
+ * before one. /tmp/hawser-NAME, made by us with mode 700, holds the multiplexer's socket and
+ * settings, which multiplexer it is, the last screen, and in the end the exit status. */
+static const char script[] =
+	"umask 077; m=$1; n=$2; k=$3; e=$4; d=/tmp/hawser-$n; S=${SHELL:-/bin/sh}; "
+	"t=\"tmux -u -S $d/t -f $d/conf\"; s=\"screen -U -c $d/conf\"; "
+	"say() { echo \"hawser: $*\" >&2; }; "
+	"run() { if [ $k = shell ]; then \"$S\" -l; else \"$S\" -c \"$(printf %b \"$e\")\"; fi; }; "
+	/* Within: run it, keep what the screen shows, then tell the status. */
+	"if [ $m = inner ]; then trap : INT QUIT; x=$(cat $d/kind); "
+	"unset TMUX TMUX_PANE STY WINDOW SCREENDIR ABDUCO_SESSION ABDUCO_SOCKET_DIR; "
+	"echo $$ >$d/pid; run; r=$?; h=; "
+	"case $x in "
+	"tmux) [ $k = shell ] || h=\"-J -S -\"; $t capture-pane -p -e $h >$d/screen;; "
+	"screen) [ $k = shell ] || h=-h; SCREENDIR=$d screen -S h -X hardcopy $h $d/screen; "
+	"for i in 1 2 3 4 5 6 7 8 9; do [ -e $d/screen ] && break; sleep 0.1; done;; "
+	"esac >/dev/null 2>&1; "
+	"echo $r >$d/r; mv $d/r $d/status; exit $r; fi; "
+	/* Which multiplexer? */
+	"if [ $m = start ]; then mkdir $d || exit 255; "
+	"for x in tmux screen dtach abduco none; do command -v $x >/dev/null 2>&1 && break; done; "
+	"echo $x >$d/kind; "
+	"elif [ -d $d ] && [ -O $d ]; then x=$(cat $d/kind); "
+	"else say \"the $k is not there any more: it was ended, or the host was restarted\"; "
+	"say \"start it anew\"; exit 255; fi; "
+	"if [ $x = none ]; then rm -rf $d; "
+	"say \"this host has none of tmux, screen, dtach and abduco: "
+	"the $k does not survive its connection\"; "
+	"say \"install one of them there, tmux if you can choose\"; run; exit; fi; "
+	/* The agent is lent anew with each channel: those within keep one name for it. */
+	"if [ -n \"$SSH_AUTH_SOCK\" ]; then ln -sf \"$SSH_AUTH_SOCK\" $d/agent; "
+	"SSH_AUTH_SOCK=$d/agent; fi; "
+	"if [ -e $d/status ]; then :; else case $x.$m in "
+	"tmux.start) printf \"%s\\n\" \"set -g status off\" \"set -g prefix None\" "
+	"\"set -g prefix2 None\" \"unbind -a -T root\" \"unbind -a -T prefix\" "
+	"\"set -g mouse off\" \"set -s escape-time 0\" \"set -g history-limit 10000\" "
+	"\"set -g default-terminal screen-256color\" \"set -g destroy-unattached off\" "
+	"\"set -g remain-on-exit off\" \"set -g allow-rename off\" \"set -s exit-empty on\" "
+	">$d/conf; "
+	"$t new-session sh -c \"$0\" \"$0\" inner $n $k \"$e\" >/dev/null;; "
+	"tmux.*) $t attach -d >/dev/null;; "
+	"screen.start) printf \"%s\\n\" \"startup_message off\" \"escape \\\\377\\\\377\" "
+	"\"defscrollback 10000\" \"vbell off\" \"autodetach on\" \"altscreen on\" "
+	">$d/conf; "
+	"SCREENDIR=$d $s -S h sh -c \"$0\" \"$0\" inner $n $k \"$e\";; "
+	"screen.*) SCREENDIR=$d $s -d -r h;; "
+	"dtach.start) dtach -c $d/t -E -z -r winch sh -c \"$0\" \"$0\" inner $n $k \"$e\";; "
+	"dtach.*) dtach -a $d/t -E -z -r winch;; "
+	"abduco.start) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -c h "
+	"sh -c \"$0\" \"$0\" inner $n $k \"$e\";; "
+	"abduco.*) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -a h;; "
+	"esac; fi; "
+	/* Over, one way or the other. */
+	"if [ -e $d/status ]; then r=$(cat $d/status); "
+	"o=$(cat $d/screen 2>/dev/null); [ -n \"$o\" ] && printf \"%s\\n\" \"$o\"; "
+	"exit $r; fi; "
+	"if [ $m = start ] && [ -d $d ] && [ -e $d/pid ]; then exit 255; fi; "
+	"if [ $m = start ]; then rm -rf $d; "
+	"say \"$x did not start: the $k does not survive its connection\"; run; exit; fi; "
+	"say \"the $k was ended from outside\"; exit 255";
+
+/* $1: the name. Ends what runs there, as the end of a connection ends a shell, and takes it away.
+ */
+static const char end_script[] = "d=/tmp/hawser-$1; [ -d $d ] && [ -O $d ] || exit 0; "
+				 "if [ -e $d/status ]; then :; else case $(cat $d/kind) in "
+				 "tmux) tmux -S $d/t kill-server;; "
+				 "screen) SCREENDIR=$d screen -S h -X quit;; "
+				 "*) kill $(cat $d/pid);; "
+				 "esac; fi >/dev/null 2>&1; rm -rf $d";
+
+/* For printf %b in the words of any shell: all that could mean something is written in octal. */
+static char *encode(const char *command)
+{
+	size_t size = strlen(command) * 5 + 1;
+	char *out = xmalloc(size), *at = out;
+
+	for (const unsigned char *p = (const unsigned char *)command; *p != '\0'; p++) {
+		if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+		    (*p >= '0' && *p <= '9') || *p == ' ' || *p == '/' || *p == '.')
+			*at++ = (char)*p;
+		else
+			at += snprintf(at, size - (size_t)(at - out), "\\0%03o", *p);
+	}
+	*at = '\0';
+	return out;
+}
+
+static void set_command(struct session *s)
+{
+	struct session_sticky *k = s->sticky;
+	const char *command = s->request.words.command != NULL ? s->request.words.command
+							       : s->dest->remote_command;
+	char *coded = encode(command != NULL ? command : "");
+
+	free(k->command);
+	k->command = xasprintf("exec sh -c 'eval \"$0\"' '%s' %s %s %s '%s'", script,
+			       k->sent ? "attach" : "start", k->name,
+			       command != NULL ? "command" : "shell", coded);
+	free(coded);
+	s->wanted.kind = CHANNEL_EXEC;
+	s->wanted.command = k->command;
+}
+
+void session_sticky_prepare(struct session *s)
+{
+	struct session_sticky *k;
+	struct config_host host;
+	uint8_t random[NAME_BYTES];
+
+	config_for_host(&s->app->config, s->dest->typed, s->dest->hostname, &host);
+	if ((!(s->request.words.flags & PROTO_STICKY) && !host.sticky) ||
+	    s->wanted.kind == CHANNEL_SUBSYSTEM)
+		return;
+	if (!s->tty) {
+		session_notice(s, 1,
+			       "hawser: without a terminal nothing can be attached again: this "
+			       "command does not survive its connection");
+		return;
+	}
+	if (uv_random(NULL, NULL, random, sizeof(random), 0, NULL) != 0) {
+		session_notice(s, 0, "hawser: no random bytes: the shell does not survive");
+		return;
+	}
+	k = s->sticky = xcalloc(1, sizeof(*k));
+	for (size_t i = 0; i < sizeof(random); i++)
+		snprintf(k->name + 2 * i, 3, "%02x", random[i]);
+	s->wanted.term_needed = true;
+	free(s->stty); /* of a terminal that the multiplexer sets as it wants */
+	s->stty = NULL;
+	set_command(s);
+}
+
+bool session_sticky_comes_back(const struct cause *why)
+{
+	return why->cls != CAUSE_DAEMON_STOPPED && why->cls != CAUSE_CLOSED_BY_USER &&
+	       why->cls != CAUSE_LOCKED && why->cls != CAUSE_LIMIT;
+}
+
+bool session_sticky_again(struct session *s, const struct channel_end *end)
+{
+	struct session_sticky *k = s->sticky;
+	uint64_t now = uv_now(s->app->loop);
+
+	if (k == NULL || !end->sent || !session_sticky_comes_back(&end->why))
+		return false;
+	if (!k->away) {
+		session_notice(s, 0, "hawser: %s; reconnecting (%s ends it)", end->why.text, "~.");
+		k->away_ms = now;
+		if (!s->running)
+			session_step(s, STEP_SENT);
+	} else {
+		s->delay_ms = UNSEEN_WAIT_MS;
+	}
+	k->losses = now - k->lost_ms < SOON_MS ? k->losses + 1 : 0;
+	k->lost_ms = now;
+	if (k->losses > LOSSES_FREE)
+		s->delay_ms = LOSSES_WAIT_MS;
+	k->away = k->sent = true;
+	set_command(s);
+	return true;
+}
+
+bool session_sticky_is_back(struct session *s)
+{
+	struct session_sticky *k = s->sticky;
+	bool told;
+
+	if (k == NULL)
+		return false;
+	told = k->ran;
+	k->ran = k->sent = true;
+	if (!k->away)
+		return false;
+	k->away = false;
+	session_notice(s, 0, "hawser: attached to %s again after %.0f s", s->dest->label,
+		       (double)(uv_now(s->app->loop) - k->away_ms) / 1e3);
+	return told;
+}
+
+bool session_sticky_is_away(const struct session *s)
+{
+	return s->sticky != NULL && s->sticky->away;
+}
+
+const char *session_sticky_leave(struct session *s, const char *hint)
+{
+	struct session_sticky *k = s->sticky;
+
+	if (k == NULL || !k->ran)
+		return hint;
+	k->left = true;
+	free(k->hint);
+	k->hint = xasprintf("it still runs there: `tmux -S /tmp/hawser-%s/t attach`, or what the "
+			    "host has in place of tmux",
+			    k->name);
+	return k->hint;
+}
+
+void session_sticky_finish(struct session *s)
+{
+	struct session_sticky *k = s->sticky;
+
+	if (k == NULL)
+		return;
+	s->sticky = NULL;
+	if (!k->left && (k->sent || session_may_have_run(s)))
+		session_errand(s,
+			       xasprintf("exec sh -c 'eval \"$0\"' '%s' %s", end_script, k->name));
+	free(k->command);
+	free(k->hint);
+	free(k);
+}

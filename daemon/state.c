@@ -1,0 +1,375 @@
+#include "daemon/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "protocol/alloc.h"
+
+#define BATCH_MS    1000
+#define PENDING_MAX ((size_t)512 * 1024)
+#define ROTATE_AT   ((off_t)1024 * 1024)
+#define LOAD_MAX    ((off_t)4 * 1024 * 1024)
+
+enum kind { LOAD, APPEND, REPLACE, ASIDE };
+
+struct op {
+	struct op *next;
+	enum kind kind;
+	char name[64];
+	char *text; /* to be written, or what was read; NULL: none */
+	size_t len;
+	state_loaded loaded;
+	void *ctx;
+};
+
+struct batch {
+	struct state *state;
+	struct op *ops;
+	char dir[PATH_MAX];
+	char why[512]; /* what failed first; "" nothing */
+};
+
+struct state {
+	struct worker_pool *workers;
+	char *dir; /* NULL: nothing is kept */
+	state_trouble trouble;
+	void *ctx;
+	struct op *first, **last; /* that wait */
+	size_t pending;		  /* bytes of their text */
+	bool running, told, dropping, ending;
+	uv_timer_t timer;
+};
+
+/* --- on a worker --- */
+
+static void fail(struct batch *b, const char *what, const char *path)
+{
+	if (b->why[0] == '\0')
+		snprintf(b->why, sizeof(b->why), "%s %.300s: %s", what, path, strerror(errno));
+}
+
+/* The directory and at most two above it (.local/state): not a home directory that is not there. */
+static bool make_dir(const char *dir, int depth)
+{
+	char above[PATH_MAX];
+	char *slash;
+
+	if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+		return true;
+	if (errno != ENOENT || depth == 0)
+		return false;
+	snprintf(above, sizeof(above), "%s", dir);
+	slash = strrchr(above, '/');
+	if (slash == NULL || slash == above)
+		return false;
+	*slash = '\0';
+	return make_dir(above, depth - 1) && (mkdir(dir, 0700) == 0 || errno == EEXIST);
+}
+
+static bool write_all(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, text, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		text += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static void do_load(struct batch *b, struct op *op, const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0) {
+		if (errno != ENOENT && errno != ENOTDIR)
+			fail(b, "cannot read", path);
+		return;
+	}
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > LOAD_MAX) {
+		errno = EFBIG;
+		fail(b, "cannot read", path);
+	} else {
+		ssize_t n;
+
+		op->text = xmalloc((size_t)st.st_size + 1);
+		n = pread(fd, op->text, (size_t)st.st_size, 0);
+		op->len = n > 0 ? (size_t)n : 0;
+		op->text[op->len] = '\0';
+		if (n < 0)
+			fail(b, "cannot read", path);
+	}
+	close(fd);
+}
+
+static void do_append(struct batch *b, struct op *op, const char *path)
+{
+	char old[PATH_MAX + 96];
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st) == 0 && st.st_size > ROTATE_AT) {
+		snprintf(old, sizeof(old), "%s.1", path);
+		(void)rename(path, old);
+	}
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd < 0 || !write_all(fd, op->text, op->len))
+		fail(b, "cannot write", path);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void do_replace(struct batch *b, struct op *op, const char *path)
+{
+	char fresh[PATH_MAX + 96];
+	int fd;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	(void)unlink(fresh);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || !write_all(fd, op->text, op->len) || fsync(fd) != 0 ||
+	    rename(fresh, path) != 0)
+		fail(b, "cannot write", path);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void run(void *ctx)
+{
+	struct batch *b = ctx;
+
+	if (!make_dir(b->dir, 2))
+		fail(b, "cannot make", b->dir);
+	for (struct op *op = b->ops; op != NULL && b->why[0] == '\0'; op = op->next) {
+		char path[PATH_MAX + 80], bad[PATH_MAX + 96];
+
+		snprintf(path, sizeof(path), "%s/%s", b->dir, op->name);
+		switch (op->kind) {
+		case LOAD:
+			do_load(b, op, path);
+			break;
+		case APPEND:
+			do_append(b, op, path);
+			break;
+		case REPLACE:
+			do_replace(b, op, path);
+			break;
+		case ASIDE:
+			snprintf(bad, sizeof(bad), "%s.bad", path);
+			(void)rename(path, bad);
+			break;
+		}
+	}
+}
+
+/* --- on the loop --- */
+
+static void start(struct state *s);
+
+static void free_op(struct op *op)
+{
+	free(op->text);
+	free(op);
+}
+
+static void tell(struct state *s, const char *why)
+{
+	char text[768];
+
+	if (s->told)
+		return;
+	s->told = true;
+	snprintf(text, sizeof(text), "%s: what was learnt and the journal are kept in memory only",
+		 why);
+	s->trouble(s->ctx, text);
+}
+
+static struct batch *take_batch(struct state *s)
+{
+	struct batch *b = xcalloc(1, sizeof(*b));
+
+	b->state = s;
+	b->ops = s->first;
+	snprintf(b->dir, sizeof(b->dir), "%s", s->dir);
+	s->first = NULL;
+	s->last = &s->first;
+	s->pending = 0;
+	return b;
+}
+
+static void finish(struct state *s, struct batch *b)
+{
+	if (b->why[0] == '\0')
+		s->told = s->dropping = false;
+	while (b->ops != NULL) {
+		struct op *op = b->ops;
+
+		b->ops = op->next;
+		if (op->kind == LOAD)
+			op->loaded(op->ctx, op->text, op->len);
+		free_op(op);
+	}
+	if (b->why[0] != '\0')
+		tell(s, b->why);
+	free(b);
+}
+
+static void done(void *ctx)
+{
+	struct batch *b = ctx;
+	struct state *s = b->state;
+
+	s->running = false;
+	finish(s, b);
+	if (s->first == NULL)
+		return;
+	if (!s->ending) {
+		if (!uv_is_active((uv_handle_t *)&s->timer))
+			start(s);
+		return;
+	}
+	/* The workers have gone home. The disk has just done its work, so this will not hang. */
+	b = take_batch(s);
+	run(b);
+	finish(s, b);
+}
+
+static void start(struct state *s)
+{
+	if (s->running || s->first == NULL)
+		return;
+	s->running = true;
+	uv_timer_stop(&s->timer);
+	worker_submit(s->workers, run, done, take_batch(s));
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	start(timer->data);
+}
+
+struct state *state_create(uv_loop_t *loop, struct worker_pool *workers, const char *dir,
+			   state_trouble trouble, void *ctx)
+{
+	struct state *s = xcalloc(1, sizeof(*s));
+
+	s->workers = workers;
+	s->dir = dir != NULL && dir[0] != '\0' ? xstrdup(dir) : NULL;
+	s->trouble = trouble;
+	s->ctx = ctx;
+	s->last = &s->first;
+	uv_timer_init(loop, &s->timer);
+	s->timer.data = s;
+	uv_unref((uv_handle_t *)&s->timer);
+	return s;
+}
+
+void state_flush(struct state *s)
+{
+	s->ending = true;
+	start(s);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct state *s = handle->data;
+
+	free(s->dir);
+	free(s);
+}
+
+void state_destroy(struct state *s)
+{
+	if (s == NULL)
+		return;
+	while (s->first != NULL) {
+		struct op *op = s->first;
+
+		s->first = op->next;
+		free_op(op);
+	}
+	uv_close((uv_handle_t *)&s->timer, on_closed);
+}
+
+static struct op *add(struct state *s, enum kind kind, const char *name, const char *text)
+{
+	struct op *op = xcalloc(1, sizeof(*op));
+
+	op->kind = kind;
+	snprintf(op->name, sizeof(op->name), "%s", name);
+	if (text != NULL) {
+		op->len = strlen(text);
+		op->text = xmemdup(text, op->len + 1);
+		s->pending += op->len;
+	}
+	*s->last = op;
+	s->last = &op->next;
+	if (!s->running && !uv_is_active((uv_handle_t *)&s->timer))
+		uv_timer_start(&s->timer, on_timer, kind == LOAD ? 0 : BATCH_MS, 0);
+	return op;
+}
+
+static bool has_room(struct state *s, size_t len)
+{
+	if (s->pending + len <= PENDING_MAX)
+		return true;
+	if (!s->dropping)
+		tell(s, "the disk does not keep up");
+	s->dropping = true;
+	return false;
+}
+
+void state_load(struct state *s, const char *name, state_loaded loaded, void *ctx)
+{
+	struct op *op;
+
+	if (s->dir == NULL) {
+		loaded(ctx, NULL, 0);
+		return;
+	}
+	op = add(s, LOAD, name, NULL);
+	op->loaded = loaded;
+	op->ctx = ctx;
+}
+
+void state_append(struct state *s, const char *name, const char *text)
+{
+	if (s->dir != NULL && has_room(s, strlen(text)))
+		add(s, APPEND, name, text);
+}
+
+void state_replace(struct state *s, const char *name, const char *text)
+{
+	/* One that waits and is not begun is superseded. */
+	for (struct op **link = &s->first; *link != NULL; link = &(*link)->next) {
+		struct op *op = *link;
+
+		if (op->kind != REPLACE || strcmp(op->name, name) != 0)
+			continue;
+		s->pending -= op->len;
+		free(op->text);
+		op->len = strlen(text);
+		op->text = xmemdup(text, op->len + 1);
+		s->pending += op->len;
+		return;
+	}
+	if (s->dir != NULL && has_room(s, strlen(text)))
+		add(s, REPLACE, name, text);
+}
+
+void state_set_aside(struct state *s, const char *name)
+{
+	if (s->dir != NULL)
+		add(s, ASIDE, name, NULL);
+}

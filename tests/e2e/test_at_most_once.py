@@ -1,0 +1,202 @@
+"""A request runs at most once: the connection is killed at each step that a request can be at. What
+the user reads, what --status-fd tells, and how often the command really ran, agree."""
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from test_suspect import Frozen, doubt
+from util import alive, kill, read_text, wait_for
+
+
+class Call:
+    """hawser --status-fd in the background."""
+
+    def __init__(self, box, *args, env=None, by_env=False, **popen):
+        self.read, write = os.pipe()
+        words = [] if by_env else ["--status-fd", write]
+        extra = {"HAWSER_STATUS_FD": str(write)} if by_env else {}
+        self.proc = box.popen(*words, *args, env={**(env or {}), **extra}, pass_fds=[write],
+                              **popen)
+        os.close(write)
+
+    def end(self, timeout=30):
+        """(exit status, stdout, stderr, the object)"""
+        out, err = self.proc.communicate(timeout=timeout)
+        with os.fdopen(self.read) as f:
+            text = f.read()
+        assert text.count("\n") == 1, text
+        return self.proc.returncode, out.decode(), err.decode(), json.loads(text)
+
+
+def ran(box):
+    """How often the command appended its line."""
+    return read_text(box.dir / "ran").count("x")
+
+
+def append(box, rest=""):
+    """A command that says so when it runs."""
+    return f"echo x >>{box.dir}/ran; {rest}"
+
+
+@pytest.fixture
+def away(warm):
+    """The account may write there."""
+    (warm.dir / "ran").touch()
+    (warm.dir / "ran").chmod(0o666)
+    return warm
+
+
+@pytest.fixture
+def unwarmed(bare):
+    """Channels are opened for each request."""
+    bare.daemon_conf(warm=0)
+    bare.sshd = bare.server()
+    bare.host("h", bare.sshd)
+    bare.trust(bare.sshd)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    (bare.dir / "ran").touch()
+    (bare.dir / "ran").chmod(0o666)
+    return bare
+
+
+def test_done(away):
+    """Its own end: status, and the connection that was there."""
+    status, _, err, told = Call(away, "h", append(away, "exit 7")).end()
+    assert status == 7 and err == "" and ran(away) == 1
+    assert told["exit"] == 7 and told["stage"] == "done" and told["started"] is True
+    assert told["transport"] == "reused" and told["cause"] is None and told["signal"] is None
+
+
+def test_done_by_signal(away):
+    """The remote command's own signal."""
+    status, _, _, told = Call(away, "h", "kill -TERM $$").end()
+    assert status == 255 and told["signal"] == "TERM" and told["stage"] == "done"
+
+
+def test_new_connection(box):
+    """The first request opens one; HAWSER_STATUS_FD is as good as the option."""
+    status, _, _, told = Call(box, "h", "true", by_env=True).end()
+    assert status == 0 and told["transport"] == "new" and told["transport_id"] > 0
+
+
+def test_waiting(away):
+    """The login fails: nothing was sent."""
+    away.sshd.stop()
+    wait_for(lambda: not json.loads(away.ctl("--json", "list").text)["items"], "the loss is seen")
+    status, _, err, told = Call(away, "h", append(away)).end()
+    assert status == 255 and "refused" in err and ran(away) == 0
+    assert told["stage"] == "waiting" and told["started"] is False
+    assert told["cause"] == "refused" and told["transport"] is None and told["error"] in err
+
+
+def test_opening(unwarmed):
+    """The connection dies before the channel is open: the request moves on, and nobody notices."""
+    with Frozen(unwarmed.sshd):
+        call = Call(unwarmed, "h", append(unwarmed, "echo on"))
+        wait_for(lambda: unwarmed.ctl("--json", "list").text.count('"sessions": 1') == 1
+                 or '"sessions":1' in unwarmed.ctl("--json", "list").text, "it is opening")
+        unwarmed.sshd.cut()
+    status, out, err, told = call.end()
+    assert (status, out, err) == (0, "on\n", "") and ran(unwarmed) == 1
+    assert told["stage"] == "done"
+
+
+def test_sent(away):
+    """It dies when the request was sent and not answered: over, and not known whether it ran."""
+    with Frozen(away.sshd):
+        call = Call(away, "h", append(away, "echo on"))
+        wait_for(lambda: '"sessions":1' in away.ctl("--json", "list").text.replace(" ", ""),
+                 "it is sent")
+        away.sshd.cut()
+    status, out, err, told = call.end()
+    assert status == 255 and out == "" and "not known whether the command ran" in err
+    assert told["stage"] == "sent" and told["started"] == "unknown" and told["cause"]
+    assert ran(away) == 0  # the server died before: but who could know
+
+
+def test_running(away):
+    """It dies while the command runs: over, with the time that it had."""
+    call = Call(away, "h", append(away, "echo on; exec sleep 60"))
+    assert call.proc.stdout.readline() == b"on\n"
+    away.sshd.cut()
+    status, _, err, told = call.end()
+    assert status == 255 and "the command had been running for 0." in err
+    assert told["stage"] == "running" and told["started"] is True and told["exit"] == 255
+    assert told["evidence"] and ran(away) == 1
+
+
+def test_refused_request(away):
+    """What the server does not let run has not run."""
+    status, _, _, told = Call(away, "-s", "h", "nosuch").end()
+    assert status != 0 and told["started"] is False
+
+
+def test_silent_connection(away):
+    """Dead when it comes, and known to be: the request never gets there."""
+    with Frozen(away.sshd):
+        doubt(away)
+        status, out, _, told = Call(away, "h", append(away, "echo on")).end()
+    assert (status, out, ran(away)) == (0, "on\n", 1) and told["transport"] == "new"
+
+
+def test_daemon_stopped(away):
+    """hawserctl stop --now under a command that runs."""
+    call = Call(away, "h", append(away, "echo on; exec sleep 60"))
+    assert call.proc.stdout.readline() == b"on\n"
+    away.ctl("stop", "--now")
+    status, _, err, told = call.end()
+    assert status == 255 and "hawserd was stopped; the command had been running for" in err
+    assert told["cause"] == "daemon-stopped" and told["stage"] == "running"
+
+
+def test_daemon_killed(away):
+    """No last word of the daemon: what the client knows."""
+    away.judge_exit = False
+    call = Call(away, "h", append(away, "echo on; exec sleep 60"))
+    assert call.proc.stdout.readline() == b"on\n"
+    pid = away.daemon_pid()
+    kill(pid, signal.SIGKILL)
+    wait_for(lambda: not alive(pid), "its end")
+    status, _, err, told = call.end()
+    assert status == 255 and "may still run" in err
+    assert told["started"] is True and told["stage"] is None and "hawserd ended" in told["error"]
+
+
+def test_client_is_told_to_end(away):
+    """A signal while the command runs."""
+    call = Call(away, "h", append(away, "echo on; exec sleep 60"))
+    assert call.proc.stdout.readline() == b"on\n"
+    call.proc.send_signal(signal.SIGTERM)
+    status, _, _, told = call.end()
+    assert status == 255 and told["started"] is True
+
+
+def test_no_request(away):
+    """Words that make none, and a call that is ssh's."""
+    status, _, _, told = Call(away, "h", "true", env={"HAWSER_SOCKET": "relative"}).end()
+    assert status == 255 and told["started"] is False
+    call = Call(away, "-V", env={"HAWSER_FALLBACK": None})
+    status, _, err, told = call.end()
+    assert status == 0 and "OpenSSH" in err and told == {"handed_to": "ssh", "why": "option -V"}
+
+
+def test_descriptor_that_is_not_open(away):
+    """Said, and the call goes on."""
+    result = away.run("--status-fd", "99", "h", "echo on")
+    assert result.status == 0 and result.out == b"on\n" and "not open" in result.err
+    result = away.run("h", "echo on", env={"HAWSER_STATUS_FD": "x"})
+    assert result.status == 0 and "is no descriptor" in result.err
+
+
+def test_not_inherited(away):
+    """Whoever comes after hawser in a pipeline sees the end of the object."""
+    read, write = os.pipe()
+    done = subprocess.run([*away.command("--status-fd", write, "h", "true")], env=away.env,
+                          pass_fds=[write], timeout=30, check=False)
+    os.close(write)
+    with os.fdopen(read) as f:
+        assert json.loads(f.read())["exit"] == 0 == done.returncode

@@ -1,0 +1,183 @@
+"""A lost connection comes back: for requests that wait, for forwards, for what is to be kept."""
+import contextlib
+import json
+import socket
+import subprocess
+
+from forwarding import Server, echo
+from test_suspect import Frozen, doubt
+from util import free_port, holds_for, read_text, wait_for
+
+
+def transports(box):
+    return json.loads(box.ctl("list", "--json").text)["items"]
+
+
+def reaches(port):
+    """Through a forward to a server that echoes."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as c:
+        c.settimeout(2)
+        c.sendall(b"hello")
+        return c.recv(5) == b"hello"
+    return False
+
+
+def taken(port):
+    """Somebody else's listeners on the port, IPv4 and IPv6; None while it is not free."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        stack.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6))
+        return stack.pop_all()
+    return None
+
+
+def waiting_request(box):
+    """A request that waits for the verdict on a connection which is dead, of a server that has
+    gone."""
+    with Frozen(box.sshd):
+        box.sshd.stop(cut=False)
+        doubt(box)
+        client = box.popen("h", "echo back")
+        wait_for(lambda: "(refused)" in read_text(box.daemon_log), "a try that is refused", 10)
+    return client
+
+
+def test_waiting_request(warm):
+    """It waits on while the server is away, and runs when that is back."""
+    client = waiting_request(warm)
+    wait_for(lambda: "next try in" in read_text(warm.daemon_log), "the next try")
+    assert client.poll() is None
+    warm.sshd.start()
+    out, err = client.communicate(timeout=30)
+    assert out == b"back\n" and client.returncode == 0, err
+    assert len(transports(warm)) == 1
+
+
+def test_reconnect_off(bare):
+    """reconnect = 0: it fails at once, with the cause."""
+    bare.daemon_conf(reconnect=0)
+    bare.sshd = bare.server()
+    bare.host("h", bare.sshd)
+    bare.trust(bare.sshd)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    client = waiting_request(bare)
+    out, err = client.communicate(timeout=30)
+    assert out == b"" and client.returncode == 255 and b"refused" in err
+
+
+def test_new_request_fails_at_once(warm):
+    """Who comes when the server is away already hears so, as from ssh."""
+    warm.sshd.stop()
+    wait_for(lambda: not transports(warm), "the loss is seen")
+    result = warm.run("h", "true", timeout=10)
+    assert result.status == 255 and "refused" in result.err
+
+
+def test_local_forward_returns(warm):
+    """-N -L outlives its connection."""
+    port = free_port()
+    with Server(echo) as server:
+        client = warm.popen("-N", "-L", f"{port}:127.0.0.1:{server.port}", "h")
+        wait_for(lambda: reaches(port), "the forward")
+        warm.sshd.cut()
+        assert b"reconnecting" in client.stderr.readline()
+        assert b"again; the forwards stand" in client.stderr.readline()
+        assert reaches(port) and client.poll() is None
+        client.terminate()
+        client.wait(20)
+
+
+def test_remote_forward_waits_for_its_port(warm):
+    """-N -R: the server may hold the port a while yet."""
+    port = free_port()
+    with Server(echo) as server:
+        client = warm.popen("-N", "-R", f"{port}:127.0.0.1:{server.port}", "h")
+        wait_for(lambda: reaches(port), "the forward")
+        warm.sshd.stop()
+        with wait_for(lambda: taken(port), "the port is free"):
+            warm.sshd.start()
+            assert b"reconnecting" in client.stderr.readline()
+            assert f"waiting for the server to free port {port}" in \
+                client.stderr.readline().decode()
+        assert b"again; the forwards stand" in client.stderr.readline()
+        assert reaches(port)
+        client.terminate()
+        client.wait(20)
+
+
+def test_kept(bare):
+    """keep = yes: opened again although nobody asks; not once it was closed on request."""
+    folder = bare.dir / "conf/hawser"
+    folder.mkdir()
+    (folder / "hawser.conf").write_text("[host h]\nkeep = yes\n")
+    bare.sshd = bare.server()
+    bare.host("h", bare.sshd)
+    bare.trust(bare.sshd)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    first = transports(bare)[0]["id"]
+    bare.sshd.stop()
+    wait_for(lambda: "next try in" in read_text(bare.daemon_log), "the next try")
+    bare.sshd.start()
+    wait_for(lambda: [t for t in transports(bare) if t["state"] == "ready" and t["id"] != first],
+             "it is there again", 30)
+    bare.ctl("close", "h")
+    wait_for(lambda: not transports(bare), "closed")
+    assert bare.sshd.logins() == 2
+
+
+def test_paced(bare):
+    """Thirty logins at one server that turns away what is more than ten at once."""
+    server = bare.server(MaxStartups="10:100:10")
+    bare.host("h", server, ControlPath="none")
+    bare.trust(server)
+    bare.start_daemon()
+    clients = [bare.popen("h", "echo on", stderr=subprocess.STDOUT) for _ in range(30)]
+    for client in clients:
+        out, _ = client.communicate(timeout=60)
+        assert out == b"on\n" and client.returncode == 0, out
+
+
+def test_kept_no_longer(bare):
+    """Closed between two tries: it is not opened again. Locked: not before the unlock."""
+    folder = bare.dir / "conf/hawser"
+    folder.mkdir()
+    (folder / "hawser.conf").write_text("[host h]\nkeep = yes\n")
+    bare.sshd = bare.server()
+    bare.host("h", bare.sshd)
+    bare.trust(bare.sshd)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    bare.sshd.stop()
+    wait_for(lambda: "next try in" in read_text(bare.daemon_log), "the next try")
+    assert bare.ctl("lock").status == 0
+    bare.sshd.start()
+    wait_for(lambda: read_text(bare.daemon_log).count("locked:"), "the lock")
+    assert bare.ctl("unlock").status == 0
+    wait_for(lambda: [t for t in transports(bare) if t["state"] == "ready"], "it is back", 30)
+    before = read_text(bare.daemon_log).count("next try in")
+    bare.sshd.stop()
+    wait_for(lambda: read_text(bare.daemon_log).count("next try in") > before, "the next try")
+    wait_for(lambda: bare.ctl("close", "h").status == 0, "closed")
+    bare.sshd.start()
+    holds_for(lambda: not transports(bare), 1.5, "nothing is opened")
+
+
+def test_forwards_kept_by_the_daemon(warm):
+    """-O forward: no client is there any more, and they come back with their connection; closed on
+    request they are gone."""
+    local, remote = free_port(), free_port()
+    with Server(echo) as server:
+        warm.ok("-O", "forward", "-L", f"{local}:127.0.0.1:{server.port}",
+                "-R", f"{remote}:127.0.0.1:{server.port}", "h")
+        assert reaches(local) and reaches(remote)
+        for _ in range(2):
+            before = transports(warm)[0]["id"]
+            warm.sshd.cut()
+            wait_for(lambda: transports(warm) and transports(warm)[0]["id"] != before, "a new one")
+            wait_for(lambda: reaches(local) and reaches(remote), "both are back", 20)
+        warm.ctl("close", "h", "--force")
+        wait_for(lambda: not transports(warm), "closed")
+        warm.ok("h", "true")
+        holds_for(lambda: not reaches(local), 0.5, "they do not come back")

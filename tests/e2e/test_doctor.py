@@ -1,0 +1,152 @@
+"""hawserctl doctor: the verdict first, from real servers and what may stand in their place."""
+import json
+
+import pytest
+
+from daemon import BIN
+from faults import FaultProxy
+from netns import own_network, run
+
+
+def doctor(box, *args, env=None):
+    """(exit status, verdict, {part: [(finding, text, cure)]})"""
+    result = box.ctl("--json", "doctor", "-F", str(box.config), *args,
+                     env={"PATH": f"{box.bin}:{box.env['PATH']}", **(env or {})}, timeout=60)
+    told = json.loads(result.text)
+    parts = {}
+    for item in told["items"]:
+        parts.setdefault(item["part"], []).append((item["finding"], item["text"], item["cure"]))
+    assert (result.status == 0) == told["ok"], result
+    return result.status, told["verdict"], parts
+
+
+@pytest.fixture
+def bench(bare):
+    """hawser is on PATH there, as it is for users."""
+    bare.bin = BIN
+    bare.sshd = bare.server()
+    bare.host("h", bare.sshd)
+    bare.trust(bare.sshd)
+    return bare
+
+
+def texts(parts, part):
+    return " | ".join(f"{text} {cure or ''}" for _, text, cure in parts.get(part, []))
+
+
+def test_fine(bench):
+    """All is well, and every part says something."""
+    bench.start_daemon()
+    bench.ok("h", "true")
+    before = bench.sshd.sessions()
+    status, verdict, parts = doctor(bench, "h")
+    assert (status, verdict) == (0, "fine"), parts
+    assert "SSH-2.0-OpenSSH" in texts(parts, "address")
+    assert "has 1 address" in texts(parts, "name")
+    assert "known, and the same" in texts(parts, "host key")
+    assert str(bench.keys.user) in texts(parts, "keys")
+    assert "ms in all (key exchange" in texts(parts, "login")
+    assert "ready for" in texts(parts, "held")
+    assert "32000 bytes come through" in texts(parts, "sizes")
+    assert "curve25519" in texts(parts, "algorithms") or "sntrup" in texts(parts, "algorithms")
+    assert bench.sshd.sessions() == before, "nothing is run on the server"
+    text = bench.ctl("doctor", "-F", str(bench.config), "h",
+                     env={"PATH": f"{bench.bin}:{bench.env['PATH']}"}).text
+    assert text.startswith("h is fine")
+
+
+def test_refused(bench):
+    """Nobody listens."""
+    bench.sshd.stop()
+    status, verdict, parts = doctor(bench, "h")
+    assert status == 1 and "Connection refused" in verdict
+    assert "no sshd listens there" in texts(parts, "address")
+
+
+def test_no_such_name(bench):
+    """The name has no address."""
+    bench.host("lost", bench.sshd, HostName="no.such.host.invalid")
+    status, verdict, _ = doctor(bench, "lost")
+    assert status == 1 and "no address is found" in verdict
+
+
+def test_not_ssh(bench):
+    """Something else answers."""
+    with FaultProxy(bench.sshd.port) as proxy:
+        proxy.greet(b"220 mail.example ESMTP\r\n")
+        bench.host("mail", proxy)
+        status, verdict, _ = doctor(bench, "mail")
+    assert status == 1 and "no SSH server" in verdict and "220 mail.example" in verdict
+
+
+def test_turned_away(bench):
+    """Closed before the banner."""
+    with FaultProxy(bench.sshd.port) as proxy:
+        proxy.greet(b"")
+        bench.host("away", proxy)
+        status, verdict, parts = doctor(bench, "away")
+    assert status == 1 and "closes it" in verdict and "MaxStartups" in texts(parts, "address")
+
+
+def test_changed_host_key(bench):
+    """The key is another one."""
+    lines = bench.known_hosts.read_text().splitlines()
+    other = bench.keys.make("other_host", "ed25519")
+    key = (other.parent / "other_host.pub").read_text().split()[:2]
+    bench.known_hosts.write_text(lines[0].split()[0] + " " + " ".join(key) + "\n")
+    status, verdict, parts = doctor(bench, "h")
+    assert status == 1 and "CHANGED" in verdict and "ssh-keygen -R" in texts(parts, "host key")
+
+
+def test_key_too_open(bench):
+    """A key file that others may read, and a login that fails for it."""
+    key = bench.keys.make("id_open", "ed25519")
+    key.chmod(0o644)
+    bench.host("open", bench.sshd, IdentityFile=str(key))
+    status, verdict, parts = doctor(bench, "open")
+    assert status == 1 and "open to others" in verdict
+    assert any(finding == "bad" for finding, *_ in parts["login"])
+
+
+def test_no_common_cipher(bench):
+    """Both sides' lists are told."""
+    server = bench.server(Ciphers="aes256-ctr")
+    bench.trust(server)
+    bench.host("old", server, Ciphers="aes128-gcm@openssh.com")
+    status, verdict, _ = doctor(bench, "old")
+    assert status == 1 and "no common cipher" in verdict
+    assert "aes256-ctr" in verdict and "aes128-gcm@openssh.com" in verdict
+
+
+def test_large_packets_are_lost(bench):
+    """A path that swallows large packets."""
+    with own_network():
+        bench.sshd = bench.server()
+        bench.host("mtu", bench.sshd)
+        bench.trust(bench.sshd)
+        run("nft", "add", "table", "inet", "mtu")
+        run("nft", "add chain inet mtu in { type filter hook input priority 0; }")
+        run("nft", f"add rule inet mtu in tcp dport {bench.sshd.port} meta length > 1300 drop")
+        status, verdict, parts = doctor(bench, "mtu")
+    assert status == 1 and "larger ones do not" in texts(parts, "sizes"), (verdict, parts)
+    assert "1200 bytes come through" in texts(parts, "sizes")
+
+
+def test_bad_configuration(bench):
+    """ssh's own words."""
+    status, verdict, _ = doctor(bench, "-o", "NoSuchOption=1", "h")
+    assert status == 1 and "nosuchoption" in verdict.lower()
+
+
+def test_handed_over(bench):
+    """A host that hawser leaves to ssh."""
+    bench.host("gss", bench.sshd, PKCS11Provider="/nowhere.so")
+    bench.start_daemon()
+    _, _, parts = doctor(bench, "gss")
+    assert "over to ssh" in texts(parts, "configuration")
+
+
+def test_usage(bench):
+    """No host."""
+    assert bench.ctl("doctor").status == 2
+    assert bench.ctl("doctor", "-v").status == 2
