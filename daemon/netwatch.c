@@ -267,6 +267,16 @@ static void take_messages(struct netwatch *n, const char *data, size_t len)
 	}
 }
 
+/* More came than the socket holds: what it was is not known, nor what stands now. */
+static void start_over(struct netwatch *n)
+{
+	memset(n->known, 0, sizeof(n->known));
+	n->next_known = 0;
+	n->asked = 0;
+	ask_for_list(n);
+	note(n, NETWATCH_ROUTE, "the network of this machine changed");
+}
+
 static void on_netlink(uv_poll_t *handle, int status, int events)
 {
 	struct netwatch *n = handle->data;
@@ -274,18 +284,20 @@ static void on_netlink(uv_poll_t *handle, int status, int events)
 	struct sockaddr_nl from;
 	ssize_t got;
 
-	(void)status;
 	(void)events;
+	/* libuv stops the handle when a socket has an error to tell, which recvfrom() will. */
+	if (status < 0)
+		uv_poll_start(handle, UV_READABLE, on_netlink);
 	for (int i = 0; i < 16; i++) {
 		socklen_t size = sizeof(from);
 
 		got = recvfrom(n->netlink, data, sizeof(data), MSG_DONTWAIT,
 			       (struct sockaddr *)&from, &size);
 		if (got < 0) {
-			/* More came than the socket holds: what it was is not known. */
-			if (errno == ENOBUFS)
-				note(n, NETWATCH_ROUTE, "the network of this machine changed");
-			return;
+			if (errno != ENOBUFS)
+				return;
+			start_over(n);
+			continue;
 		}
 		if (from.nl_pid == 0) /* the kernel's own, nobody else's */
 			take_messages(n, data, (size_t)got);

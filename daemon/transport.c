@@ -231,7 +231,10 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	struct transport *t = hw_container_of(handle, struct transport, poll);
 	int one = 1;
 
-	(void)status;
+	/* libuv stops the handle at POLLERR. libssh's own read meets the error, but behind what
+	 * came before it: update_mask() is to start the handle again. */
+	if (status < 0)
+		t->mask = 0;
 	(void)events;
 	if (t->state != TRANSPORT_READY)
 		return;

@@ -1,5 +1,6 @@
 """A connection is proven alive before a request is put on it: after quiet, after this machine's
 network changed, after the daemon stood still."""
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import time
 
 from daemon import HAWSERD
+from faults import FaultProxy
 from util import read_text, wait_for
 
 # More than the quiet time after which a connection is probed (transport_suspect.c).
@@ -38,12 +40,20 @@ class Frozen:
                 pass
 
 
-def doubt(box):
-    """The daemon has been stopped and goes on: all connections are probed."""
+@contextlib.contextmanager
+def still(box):
+    """hawserd stands still meanwhile."""
     pid = box.daemon_pid()
     os.kill(pid, signal.SIGSTOP)
     wait_for(lambda: " T " in read_text(f"/proc/{pid}/stat"), "hawserd stands still")
+    yield
     os.kill(pid, signal.SIGCONT)
+
+
+def doubt(box):
+    """The daemon has been stopped and goes on: all connections are probed."""
+    with still(box):
+        pass
     wait_for(lambda: "had been stopped" in read_text(box.daemon_log), "hawserd goes on")
 
 
@@ -103,6 +113,30 @@ def test_in_use_is_left_alone(warm):
     assert out == b"late\n" and client.returncode == 0
 
 
+def test_reset_behind_data(bare):
+    """Data and a reset come at once: the reset is seen, although what is read first is no error."""
+    bare.sshd = bare.server()
+    with FaultProxy(bare.sshd.port) as proxy:
+        bare.host("h", proxy, ServerAliveInterval="0")
+        bare.trust(proxy)
+        bare.start_daemon()
+        # It runs only while this does not: it sees both in one event.
+        cpu = {min(os.sched_getaffinity(0))}
+        os.sched_setaffinity(bare.daemon_pid(), cpu)
+        os.sched_setscheduler(bare.daemon_pid(), os.SCHED_IDLE, os.sched_param(0))
+        for _ in range(3):
+            client = bare.popen("h", "echo begun; exec sleep 4447")
+            assert client.stdout.readline() == b"begun\n"
+            cpus = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, cpu)
+            with proxy.lock:
+                proxy.flows[0].client.send(b"x")
+                proxy.reset()
+            os.sched_setaffinity(0, cpus)
+            _, err = client.communicate(timeout=20)
+            assert client.returncode == 255 and b"reset" in err
+
+
 def test_address_goes_away(bare):
     """In a network of its own: the address that a connection stands on is taken away."""
     script = bare.dir / "netns.sh"
@@ -135,6 +169,16 @@ done
 ip link set right down
 ip link set right up
 until grep -q 'link of this machine' {bare.daemon_log}; do read -t 0.1 x <> <(:) || :; done
+# More at once than the socket holds, then one.
+kill -STOP $pid
+for i in $(seq 2000); do
+    echo "addr add 10.9.5.7/24 dev lo"
+    echo "addr del 10.9.5.7/24 dev lo"
+done | ip -batch -
+kill -CONT $pid
+until grep -q '10.9.5.7' {bare.daemon_log}; do read -t 0.1 x <> <(:) || :; done
+ip addr add 10.9.5.8/24 dev lo
+until grep -q 'got the address 10.9.5.8' {bare.daemon_log}; do read -t 0.1 x <> <(:) || :; done
 kill $pid
 wait $pid
 """)
