@@ -5,12 +5,16 @@
 #define HAWSER_DAEMON_FORWARD_KEPT_H
 
 #include "daemon/destination.h"
+#include "daemon/forward_spec.h"
 
 struct app;
 struct forward_set;
 
-/* The set on the transport that is held for dest; it is gone when that transport ends. NULL: none
- * is held, or with create false, has no such set. */
-struct forward_set *forward_kept_find(struct app *app, struct destination *dest, bool create);
+/* The set on the transport that is held for dest, made where there is none; it is gone when that
+ * transport ends, not before. NULL: none is held. */
+struct forward_set *forward_kept_find(struct app *app, struct destination *dest);
+/* Ends one, be it set up or to be tried again; cwd as in forward_want. False: there is none. */
+bool forward_kept_cancel(struct app *app, struct destination *dest, const struct forward_spec *spec,
+			 const char *cwd);
 
 #endif

@@ -163,6 +163,21 @@ static unsigned count_waiters(const struct pool *pool)
 	return n;
 }
 
+/* How many want a transport now; *first is set to the first of them. */
+static unsigned count_due(struct pool *pool, struct pool_waiter **first)
+{
+	unsigned n = 0;
+
+	*first = NULL;
+	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
+		if (w->not_before != 0)
+			continue;
+		if (n++ == 0)
+			*first = w;
+	}
+	return n;
+}
+
 /* Not while a server that is away, or busy with logins of ours, is given time. */
 static bool may_open(struct pool *pool, const struct destination *dest)
 {
@@ -186,7 +201,8 @@ static void open_kept(struct pool *pool)
 /* Enough transports for those who wait, each with its share of sessions. */
 static void open_more(struct pool *pool)
 {
-	unsigned waiting = count_waiters(pool);
+	struct pool_waiter *first;
+	unsigned waiting = count_due(pool, &first);
 	unsigned coming = count_slots(pool, true) * allowance(pool);
 
 	if (waiting == 0) {
@@ -194,17 +210,17 @@ static void open_more(struct pool *pool)
 		return;
 	}
 	if (count_slots(pool, false) == 0) {
-		if (may_open(pool, pool->waiters->dest)) {
-			pool->waiters->login = true;
-			slot_open(pool, pool->waiters);
+		if (may_open(pool, first->dest)) {
+			first->login = true;
+			slot_open(pool, first);
 		}
 		return;
 	}
 	/* Without a known limit the transports that are there may take more yet. */
 	if (pool->limit == 0)
 		return;
-	while (coming < waiting && may_add(pool) && may_open(pool, pool->waiters->dest)) {
-		slot_open(pool, pool->waiters);
+	while (coming < waiting && may_add(pool) && may_open(pool, first->dest)) {
+		slot_open(pool, first);
 		coming += allowance(pool);
 	}
 }
@@ -400,6 +416,7 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	w->env = want->env;
 	w->terminal = want->terminal;
 	w->can_ask = want->can_ask;
+	w->unattended = want->unattended;
 	w->patience_until = pool_patience(pool, want);
 	if (want->delay_ms > 0)
 		w->not_before = pools_now(p) + want->delay_ms;
@@ -410,7 +427,8 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	w->next = *link;
 	*link = w;
 	take_settings(pool, want->dest);
-	pool_asked_again(pool);
+	if (!want->front)
+		pool_asked_again(pool);
 	pool_touch(pool);
 	return w;
 }

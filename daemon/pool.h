@@ -42,7 +42,8 @@ void pools_destroy(struct pools *p);
 /* name: NULL for all, else compared with typed, host name and label. Returns how many matched. */
 size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx);
 /* Closes the transports of that name: those in use after their sessions have ended (no new one is
- * put on them), or now when force. Returns how many. */
+ * put on them), or now when force. One that is lost and would come back does not: for what is
+ * unattended, and with force for nobody. Returns how many. */
 size_t pools_close(struct pools *p, const char *name, bool force);
 /* The same for the transports that dest's requests use. */
 size_t pools_close_destination(struct pools *p, const struct destination *dest, bool force);
@@ -104,6 +105,7 @@ struct pool_want {
 	bool can_ask;	   /* prompts may be put to this one */
 	bool front;	   /* has waited before: goes ahead of the others */
 	bool patient;	   /* waits for a connection that was lost as long as it takes */
+	bool unattended;   /* for nobody in particular: pools_close() ends it */
 	unsigned delay_ms; /* is not served before */
 };
 

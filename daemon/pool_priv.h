@@ -48,7 +48,7 @@ struct pool_waiter {
 	const struct pool_events *events;
 	void *ctx;
 	char *const *env;
-	bool terminal, can_ask;
+	bool terminal, can_ask, unattended;
 	bool lease;		 /* wants no channel */
 	uint64_t patience_until; /* loop ms: a login that fails is tried again until then */
 	uint64_t not_before;	 /* loop ms: is not served before; 0: at once */
@@ -78,6 +78,8 @@ struct pool {
 	uint64_t retry_at;	  /* nothing is opened before; 0: may be */
 	uint64_t tried_at;	  /* when the last try failed */
 	unsigned failures;	  /* tries in a row */
+	unsigned drops;		  /* connections in a row that were lost soon */
+	bool turned_away;	  /* the last try was, by the server */
 	struct destination *kept; /* is opened again although nobody waits; NULL: none */
 
 	long persist;	 /* as destination.persist; of the last request that said */
@@ -110,7 +112,7 @@ void pool_lost(struct pool *pool, const struct slot *s, const struct cause *why)
 /* A login failed. true: it is tried again, and those whose patience is at its end were failed. */
 bool pool_try_again(struct pool *pool, const struct slot *s, const struct cause *why);
 void pool_came_back(struct pool *pool);
-/* A new request: it need not wait for the next try. */
+/* A new request, not one that comes back: it need not wait for the next try. */
 void pool_asked_again(struct pool *pool);
 /* A transport is to be opened for nobody: hawser.conf says keep. */
 bool pool_keeps(const struct pool *pool);

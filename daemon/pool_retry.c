@@ -16,6 +16,9 @@
 #define LOGINS_AT_ONCE 8
 /* Who asks while the next try is far off has one at once, if the last is so old. */
 #define ASK_AGAIN_MS 1000
+/* A connection that was lost sooner did not come to stay: the next login waits as after a failed
+ * one. */
+#define STAYED_MS (10 * 1000)
 
 static struct config_host settings(const struct pool *pool, const struct destination *dest)
 {
@@ -75,13 +78,34 @@ static bool turned_away(enum cause_class cls)
 	return cls == CAUSE_CLOSED_BEFORE_BANNER || cls == CAUSE_REFUSES_SOURCE;
 }
 
-void pool_lost(struct pool *pool, const struct slot *s, const struct cause *why)
+static unsigned any_number(void)
 {
-	uint64_t until =
-		pools_now(pool->pools) + (uint64_t)settings(pool, s->dest).reconnect_s * 1000;
+	unsigned random = 0;
 
+	uv_random(NULL, NULL, &random, sizeof(random), 0, NULL);
+	return random;
+}
+
+/* At once after the first loss. A server that takes logins and drops them is not logged in to as
+ * fast as that goes. */
+static void wait_after_loss(struct pool *pool, uint64_t now, uint64_t lived_ms)
+{
 	pool->failures = 0;
 	pool->retry_at = 0;
+	pool->drops = lived_ms < STAYED_MS ? pool->drops + 1 : 0;
+	if (pool->drops < 2)
+		return;
+	pool->tried_at = now;
+	/* It did take the logins: the time grows three times slower than where it does not. */
+	pool->retry_at = now + backoff_ms((pool->drops + 2) / 3, any_number());
+}
+
+void pool_lost(struct pool *pool, const struct slot *s, const struct cause *why)
+{
+	uint64_t now = pools_now(pool->pools);
+	uint64_t until = now + (uint64_t)settings(pool, s->dest).reconnect_s * 1000;
+
+	wait_after_loss(pool, now, now - s->ready_since);
 	/* Who waited for its verdict, or was on it and moves, had a connection. */
 	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
 		if (w->patience_until < until)
@@ -146,7 +170,6 @@ static bool any_waits_on(const struct pool *pool, uint64_t now)
 bool pool_try_again(struct pool *pool, const struct slot *s, const struct cause *why)
 {
 	uint64_t now = pools_now(pool->pools);
-	unsigned random = 0;
 
 	if (!passes(why->cls) || (!any_waits_on(pool, now) && pool->kept == NULL)) {
 		destination_unref(pool->kept);
@@ -155,10 +178,10 @@ bool pool_try_again(struct pool *pool, const struct slot *s, const struct cause 
 	}
 	pool_fail_waiters(pool, is_through, &now, why, false);
 	pool->failures++;
-	uv_random(NULL, NULL, &random, sizeof(random), 0, NULL);
+	pool->turned_away = turned_away(why->cls);
 	pool->retry_at = within_patience(
-		pool, now + (turned_away(why->cls) ? backoff_refused_ms(pool->failures, random)
-						   : backoff_ms(pool->failures, random)));
+		pool, now + (pool->turned_away ? backoff_refused_ms(pool->failures, any_number())
+					       : backoff_ms(pool->failures, any_number())));
 	pool->tried_at = now;
 	tell_retry(pool, s, why);
 	return true;
@@ -168,6 +191,7 @@ void pool_came_back(struct pool *pool)
 {
 	pool->failures = 0;
 	pool->retry_at = 0;
+	pool->turned_away = false;
 	destination_unref(pool->kept);
 	pool->kept = NULL;
 }
@@ -207,16 +231,24 @@ void pool_retry_tick(struct pool *pool, uint64_t now)
 	pool_touch(pool);
 }
 
+/* Not where a server turned us away, which a network of ours is no reason to ask again, nor without
+ * end where addresses come and go all the time. */
+static void network_changed(struct pool *pool)
+{
+	if (pool->retry_at == 0 || pool->turned_away ||
+	    pools_now(pool->pools) < pool->tried_at + ASK_AGAIN_MS)
+		return;
+	pool->retry_at = 0;
+	pool->failures = 0;
+	pool_touch(pool);
+}
+
 void pools_network_changed(struct pools *p, const char *text)
 {
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
 		for (struct slot *s = pool->slots; s != NULL; s = s->next)
 			transport_suspect(s->transport, text);
-		if (pool->retry_at == 0)
-			continue;
-		pool->retry_at = 0;
-		pool->failures = 0;
-		pool_touch(pool);
+		network_changed(pool);
 	}
 }
 

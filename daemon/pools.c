@@ -346,11 +346,46 @@ size_t pools_close_destination(struct pools *p, const struct destination *dest, 
 	return n;
 }
 
+struct closing {
+	const struct pool *pool;
+	const char *name;
+	bool force;
+};
+
+/* Between two tries, of the pool or its own. */
+static bool is_not_to_wait(const struct pool_waiter *w, const void *arg)
+{
+	const struct closing *c = arg;
+
+	return is_named(w->dest, c->name) && (c->force || w->unattended) &&
+	       (c->pool->retry_at != 0 || w->not_before != 0);
+}
+
+/* Who waits for a connection to come back waits in vain from now on. Returns how many. */
+static size_t close_waiting(struct pool *pool, const char *name, bool force)
+{
+	struct closing closing = {.pool = pool, .name = name, .force = force};
+	size_t n = 0;
+	struct cause why;
+
+	for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next)
+		n += is_not_to_wait(w, &closing);
+	if (n == 0)
+		return 0;
+	cause_set(&why, CAUSE_CLOSED_BY_USER, "%s: connecting again was ended on request",
+		  pool->waiters->dest->label);
+	cause_hint(&why, "hawserctl close asked for it");
+	pool_fail_waiters(pool, is_not_to_wait, &closing, &why, false);
+	pool_touch(pool);
+	return n;
+}
+
 size_t pools_close(struct pools *p, const char *name, bool force)
 {
 	size_t n = 0;
 
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		n += pool->slots == NULL ? close_waiting(pool, name, force) : 0;
 		/* It waits to be opened again: that is over. */
 		if (pool->slots == NULL && pool_keeps(pool) && is_named(pool->kept, name)) {
 			n++;

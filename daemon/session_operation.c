@@ -98,7 +98,7 @@ static void forward(struct session *s)
 	struct forward_want want = {
 		.specs = specs, .words = FORWARD_SILENT, .dest = s->dest, .cwd = s->origin->cwd};
 
-	s->kept = forward_kept_find(s->app, s->dest, true);
+	s->kept = forward_kept_find(s->app, s->dest);
 	want.count = take_new(s, specs);
 	forward_set_owner(s->kept, &kept_events, s);
 	forward_set_add(s->kept, &want, on_kept_ready, s);
@@ -107,12 +107,10 @@ static void forward(struct session *s)
 
 static void cancel(struct session *s)
 {
-	struct forward_set *kept = forward_kept_find(s->app, s->dest, false);
 	bool ok = true;
 
 	for (size_t i = 0; i < s->dest->nforwards; i++) {
-		if (kept == NULL ||
-		    !forward_set_cancel(kept, &s->dest->forwards[i], s->origin->cwd, true))
+		if (!forward_kept_cancel(s->app, s->dest, &s->dest->forwards[i], s->origin->cwd))
 			ok = false;
 	}
 	if (ok)

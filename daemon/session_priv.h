@@ -160,6 +160,8 @@ bool session_sticky_again(struct session *s, const struct channel_end *end);
 bool session_sticky_is_back(struct session *s);
 /* Its connection was lost, and it is not attached again. */
 bool session_sticky_is_away(const struct session *s);
+/* It was lost, or refused, and comes back: sets after which time, longer where that goes on. */
+void session_sticky_count_loss(struct session *s);
 /* A loss of this kind is none that somebody wanted. */
 bool session_sticky_comes_back(const struct cause *why);
 /* It stays at the server for good: no connection will be looked for. Returns the next step, which

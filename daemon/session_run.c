@@ -87,6 +87,11 @@ static void lost(struct session *s, const struct channel_end *end)
 
 static bool may_move_on(struct session *s, const struct channel_end *end)
 {
+	if (session_sticky_is_away(s) &&
+	    (end->kind == CHANNEL_OPEN_REFUSED || session_sticky_comes_back(&end->why))) {
+		session_sticky_count_loss(s);
+		return true;
+	}
 	if (end->kind == CHANNEL_OPEN_REFUSED)
 		return ++s->refusals <= REFUSALS_MAX;
 	return end->why.cls != CAUSE_DAEMON_STOPPED && end->why.cls != CAUSE_LIMIT &&
@@ -148,7 +153,7 @@ static void on_end(void *ctx, const struct channel_end *end)
 			lost(s, end);
 			return;
 		}
-		if (!session_sticky_is_away(s) && !may_move_on(s, end)) {
+		if (!end->sent && !may_move_on(s, end)) {
 			session_fail_by_cause(s, &end->why);
 			return;
 		}

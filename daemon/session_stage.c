@@ -346,6 +346,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 		return;
 	}
 	if (session_sticky_is_away(s) && session_sticky_comes_back(why)) {
+		session_sticky_count_loss(s);
 		session_come_back(s);
 		return;
 	}

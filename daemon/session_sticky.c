@@ -170,25 +170,32 @@ bool session_sticky_comes_back(const struct cause *why)
 	       why->cls != CAUSE_LOCKED && why->cls != CAUSE_LIMIT;
 }
 
-bool session_sticky_again(struct session *s, const struct channel_end *end)
+void session_sticky_count_loss(struct session *s)
 {
 	struct session_sticky *k = s->sticky;
 	uint64_t now = uv_now(s->app->loop);
 
-	if (k == NULL || !end->sent || !session_sticky_comes_back(&end->why))
-		return false;
-	if (!k->away) {
-		session_notice(s, 0, "hawser: %s; reconnecting (%s ends it)", end->why.text, "~.");
-		k->away_ms = now;
-		if (!s->running)
-			session_step(s, STEP_SENT);
-	} else {
-		s->delay_ms = UNSEEN_WAIT_MS;
-	}
 	k->losses = now - k->lost_ms < SOON_MS ? k->losses + 1 : 0;
 	k->lost_ms = now;
 	if (k->losses > LOSSES_FREE)
 		s->delay_ms = LOSSES_WAIT_MS;
+	else if (k->away)
+		s->delay_ms = UNSEEN_WAIT_MS;
+}
+
+bool session_sticky_again(struct session *s, const struct channel_end *end)
+{
+	struct session_sticky *k = s->sticky;
+
+	if (k == NULL || !end->sent || !session_sticky_comes_back(&end->why))
+		return false;
+	session_sticky_count_loss(s);
+	if (!k->away) {
+		session_notice(s, 0, "hawser: %s; reconnecting (%s ends it)", end->why.text, "~.");
+		k->away_ms = k->lost_ms;
+		if (!s->running)
+			session_step(s, STEP_SENT);
+	}
 	k->away = k->sent = true;
 	set_command(s);
 	return true;

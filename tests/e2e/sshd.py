@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 
-from util import (all_pids, alive, children, die_with_parent, environ_of, free_port, kill,
-                  read_text, start_time, wait_for)
+from util import (all_pids, alive, children, die_with_parent, environ_of, free_port,
+                  hold_all_below, kill, read_text, wait_for)
 
 SSHD = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin") or "sshd"
 HOST_KEY_TYPES = ("ed25519", "ecdsa", "rsa")
@@ -210,23 +210,23 @@ class Sshd:
                     found.append(pid)
         return found
 
-    def cut(self):
-        """kill -9 of every connection's processes; the listener stays."""
-        for pid in self.workers():
+    def _hold(self, wanted):
+        runs = self.proc and self.proc.poll() is None
+        return hold_all_below(self.proc.pid, wanted) if runs else ()
+
+    def cut(self, wanted=lambda pid: True):
+        """kill -9 of every connection's processes, or those that are wanted; the listener stays."""
+        for pid in self._hold(wanted):
             kill(pid)
 
-    def stop(self, cut=True):
-        """Ends the listener, and its connections too when cut."""
-        if self.proc is None:
-            return
-        workers = [(pid, start_time(pid)) for pid in self.workers()]
-        if self.proc.poll() is None:
+    def stop(self, cut=True, wanted=lambda pid: True):
+        """Ends the listener, then its connections, too, when cut."""
+        held = self._hold(wanted) if cut else ()
+        if self.proc and self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
             self.proc.wait(10)
-        if cut:
-            for pid, started in workers:
-                if start_time(pid) == started:
-                    kill(pid)
+        for pid in held:
+            kill(pid)
 
     def close(self):
         self.stop()

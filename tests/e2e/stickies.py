@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 
-from util import kill, stat_fields
+from util import stat_fields, words_of
 
 
 def serve(box, **options):
@@ -27,10 +27,6 @@ def parent(pid):
     return int(stat_fields(pid)[1])
 
 
-def words_of(pid):
-    return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-
-
 def sticky(box, *args, **kw):
     """A sticky shell with a prompt of ours."""
     term = box.spawn("--sticky", *args, "h", **kw)
@@ -40,19 +36,18 @@ def sticky(box, *args, **kw):
     return term
 
 
+def is_sshd(pid):
+    return words_of(pid).startswith("sshd:")
+
+
 def cut(box):
     """The connections end; what runs in them hears of it as it would of a real loss."""
-    for pid in box.sshd.workers():
-        if words_of(pid).startswith("sshd:"):
-            kill(pid)
+    box.sshd.cut(is_sshd)
 
 
 def stop(box):
     """The same, and no new ones are taken."""
-    workers = [pid for pid in box.sshd.workers() if words_of(pid).startswith("sshd:")]
-    box.sshd.stop(cut=False)
-    for pid in workers:
-        kill(pid)
+    box.sshd.stop(wanted=is_sshd)
 
 
 def drop(box, term):

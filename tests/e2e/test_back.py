@@ -3,6 +3,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import time
 
 from forwarding import Server, echo
 from test_suspect import Frozen, doubt
@@ -164,6 +165,24 @@ def test_kept_no_longer(bare):
     holds_for(lambda: not transports(bare), 1.5, "nothing is opened")
 
 
+def test_server_that_drops_what_it_took(warm):
+    """It takes logins and drops them at once: -N does not log in as fast as that goes."""
+    client = warm.popen("-N", "h")
+    wait_for(lambda: "-N" in warm.ctl("log").text or transports(warm)[0]["state"] == "ready", "up")
+    begun, logins = time.monotonic(), warm.sshd.logins()
+
+    def four_more():
+        if [t for t in transports(warm) if t["state"] == "ready"]:
+            warm.sshd.cut()
+        return warm.sshd.logins() >= logins + 4
+    wait_for(four_more, "four logins", 30)
+    # The first comes at once, the others after 125, 125 and 250 ms at least.
+    assert time.monotonic() - begun > 0.5
+    assert client.poll() is None
+    client.terminate()
+    client.wait(20)
+
+
 def test_forwards_kept_by_the_daemon(warm):
     """-O forward: no client is there any more, and they come back with their connection; closed on
     request they are gone."""
@@ -173,11 +192,51 @@ def test_forwards_kept_by_the_daemon(warm):
                 "-R", f"{remote}:127.0.0.1:{server.port}", "h")
         assert reaches(local) and reaches(remote)
         for _ in range(2):
-            before = transports(warm)[0]["id"]
+            before = [t["id"] for t in transports(warm)]
             warm.sshd.cut()
-            wait_for(lambda: transports(warm) and transports(warm)[0]["id"] != before, "a new one")
+            wait_for(lambda: [t["id"] for t in transports(warm)] not in ([], before), "a new one")
             wait_for(lambda: reaches(local) and reaches(remote), "both are back", 20)
         warm.ctl("close", "h", "--force")
         wait_for(lambda: not transports(warm), "closed")
         warm.ok("h", "true")
         holds_for(lambda: not reaches(local), 0.5, "they do not come back")
+
+
+def test_kept_forward_whose_port_is_taken(warm):
+    """Back on another connection, its port is somebody else's: it is tried again beside those that
+    are asked for meanwhile, can be cancelled, and stands when the port is free."""
+    first, second, third = free_port(), free_port(), free_port()
+    with Server(echo) as server:
+        def words(port):
+            return "-L", f"{port}:127.0.0.1:{server.port}", "h"
+
+        def tries():
+            return read_text(warm.daemon_log).count(f"connections to LOCALHOST:{first} forwarded")
+        warm.ok("-O", "forward", *words(first))
+        warm.ok("-O", "forward", *words(third))
+        warm.sshd.stop()
+        with wait_for(lambda: taken(first), "a port"), wait_for(lambda: taken(third), "a port"):
+            warm.sshd.start()
+            wait_for(lambda: "to free a port" in read_text(warm.daemon_log), "it is back", 30)
+            warm.ok("-O", "forward", *words(second))
+            warm.ok("-O", "cancel", *words(third))
+            before = tries()
+            wait_for(lambda: tries() > before, "another try")
+            assert reaches(second)
+        wait_for(lambda: reaches(first), "it stands", 20)
+        assert reaches(second) and not reaches(third)
+
+
+def test_kept_forward_of_a_host_that_is_gone(warm):
+    """hawserctl close ends the tries, and nothing is held any more."""
+    port = free_port()
+    with Server(echo) as server:
+        warm.ok("-O", "forward", "-L", f"{port}:127.0.0.1:{server.port}", "h")
+        warm.sshd.stop()
+        wait_for(lambda: "next try in" in read_text(warm.daemon_log), "the next try")
+        closed = wait_for(lambda: warm.ctl("close", "h").status == 0, "closed")
+        assert closed
+        warm.sshd.start()
+        holds_for(lambda: not transports(warm), 1.5, "nothing is opened")
+        warm.ok("h", "true")
+        assert not reaches(port)

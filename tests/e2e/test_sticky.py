@@ -27,6 +27,7 @@ def test_ten_drops(with_kind):
     pid = ask(term, "$$")
     where = folder(pid)
     term.send("keep=sake\r")
+    assert ask(term, "$keep") == "sake"  # it has got there
     for _ in range(10):
         drop(with_kind, term)
         assert ask(term, "$$") == pid and ask(term, "$keep") == "sake"

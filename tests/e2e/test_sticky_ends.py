@@ -1,12 +1,23 @@
 """How sticky shells and commands end: by themselves, by the user, by a lost server."""
+import contextlib
 import shutil
 import subprocess
+import time
 
 import pexpect
 import pytest
 
+from faults import FaultProxy
 from stickies import Hole, ask, drop, folder, parent, serve, sticky, stop
-from util import alive, kill, wait_for
+from test_suspect import transports
+from util import SLOW, alive, kill, wait_for
+
+
+def end(where):
+    """Of a shell that was left there."""
+    assert where.exists()
+    subprocess.run(["tmux", "-S", str(where / "t"), "kill-server"], check=True)
+    shutil.rmtree(where)
 
 
 def test_escape_while_away(warm):
@@ -55,6 +66,45 @@ def test_shell_that_is_gone(warm):
     assert term.exitstatus == 255
 
 
+def test_no_session_any_more(warm):
+    """A server that takes logins, but no session any more: said, and where the shell is."""
+    term = sticky(warm)
+    where = folder(ask(term, "$$"))
+    stop(warm)
+    term.expect("reconnecting")
+    warm.sshd.options["MaxSessions"] = "0"
+    warm.sshd.start()
+    term.expect("allows no session at all")
+    term.expect(rf"it still runs there: `tmux -S {where}/t attach`")
+    term.expect(pexpect.EOF)
+    end(where)
+
+
+def test_dropped_while_away(bare):
+    """A server that takes logins and drops them: tried at leisure, for as long as it takes."""
+    bare.sshd = bare.server()
+    with FaultProxy(bare.sshd.port) as proxy:
+        bare.host("h", proxy)
+        bare.trust(proxy)
+        bare.start_daemon()
+        term = sticky(bare)
+        pid = ask(term, "$$")
+        logins, begun = bare.sshd.logins(), time.monotonic()
+
+        def four_more():
+            if [t for t in transports(bare) if t["state"] == "ready"]:
+                proxy.reset()
+            return bare.sshd.logins() >= logins + 4
+        wait_for(four_more, "four logins", 30)
+        assert time.monotonic() - begun > 0.5
+        term.timeout = 2 * SLOW
+
+        def same_shell():
+            with contextlib.suppress(pexpect.TIMEOUT):  # what was typed into a dying connection
+                return ask(term, "$$") == pid
+        wait_for(same_shell, "the shell", 30)
+
+
 def test_closed_by_user(warm):
     """hawserctl close: not opened again behind the user's back; told where the shell is."""
     term = sticky(warm)
@@ -62,9 +112,7 @@ def test_closed_by_user(warm):
     assert warm.ctl("close", "--force", "h").status == 0
     term.expect(rf"it still runs there: `tmux -S {where}/t attach`")
     term.expect(pexpect.EOF)
-    assert where.exists()
-    subprocess.run(["tmux", "-S", str(where / "t"), "kill-server"], check=True)
-    shutil.rmtree(where)
+    end(where)
 
 
 def test_none_there(bare):

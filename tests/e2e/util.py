@@ -93,11 +93,6 @@ def alive(pid):
     return fields is not None and fields[0] not in "ZX"
 
 
-def start_time(pid):
-    fields = stat_fields(pid)
-    return fields and fields[19]
-
-
 def state(pid):
     fields = stat_fields(pid)
     return fields and fields[0]
@@ -120,6 +115,27 @@ def children(pid):
             found.append(child)
             todo.append(child)
     return found
+
+
+def hold_all_below(root, wanted=lambda pid: True):
+    """Stops a process's descendants, and returns them: to be killed, without one that is forked
+    meanwhile, is not seen and stays."""
+    held = set()
+    while new := [p for p in children(root) if p not in held and wanted(p)]:
+        for pid in new:
+            kill(pid, signal.SIGSTOP)
+        for pid in new:
+            wait_for(lambda p=pid: state(p) in (None, "T", "t", "Z", "X"), f"{pid} stops")
+        held.update(new)
+    return held
+
+
+def words_of(pid):
+    """A process's command line; "" when it is gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
 
 
 def environ_of(pid):
