@@ -22,6 +22,9 @@
 #define DIED_PART	 0.3
 #define LIVED_PART	 0.9
 #define KEEPALIVE_MOST_S 15.0
+/* The time-out that was learnt is tried anew after a week without a death: it may have gone, or was
+ * something else. */
+#define HEALED_S (7ull * 24 * 3600)
 /* Ages that are so close are one time-out. */
 #define SAME_AGE_S    5.0
 #define SAME_AGE_PART 0.05
@@ -166,11 +169,29 @@ void learn_gap_died(struct learn *l, const char *host, double gap_s)
 	k->maybe_at_s = now_s();
 }
 
+static void heal(struct learn *l, const char *host, struct known *k)
+{
+	uint64_t now = (uint64_t)time(NULL);
+
+	if (k->gap_deaths == 0 || now < k->gap_died_at + HEALED_S)
+		return;
+	note(l, host,
+	     "%.0f s of quiet were too long more than a week ago: that is tried again, with "
+	     "keepalives as configured",
+	     k->gap_died_s);
+	k->gap_deaths = 0;
+	k->gap_died_s = 0;
+	learn_save(l);
+}
+
 void learn_opened(struct learn *l, const char *host)
 {
 	struct known *k;
 
-	if (l == NULL || (k = find(l, host)) == NULL || k->maybe_died_s <= 0)
+	if (l == NULL || (k = find(l, host)) == NULL)
+		return;
+	heal(l, host, k);
+	if (k->maybe_died_s <= 0)
 		return;
 	if (now_s() - k->maybe_at_s <= CONFIRM_S) {
 		k->gap_deaths++;
@@ -178,7 +199,7 @@ void learn_opened(struct learn *l, const char *host)
 			k->gap_died_s = k->maybe_died_s;
 		if (k->gap_lived_s >= k->gap_died_s)
 			k->gap_lived_s = 0; /* of another time: it is not so any more */
-		k->used = (uint64_t)time(NULL);
+		k->used = k->gap_died_at = (uint64_t)time(NULL);
 		note(l, host,
 		     "%.0f s of quiet are too long for something on the way: keepalives "
 		     "every %.1f s from now on",

@@ -19,6 +19,7 @@ enum {
 	F_GAP_LIVED,
 	F_GAP_DIED,
 	F_GAP_DEATHS,
+	F_GAP_DIED_AT,
 	F_AGE_DIED,
 	F_AGE_DEATHS,
 	F_SESSIONS,
@@ -35,6 +36,7 @@ static char *known_line(const struct known *k)
 	snprintf(numbers[F_GAP_LIVED], 32, "%.1f", k->gap_lived_s);
 	snprintf(numbers[F_GAP_DIED], 32, "%.1f", k->gap_died_s);
 	snprintf(numbers[F_GAP_DEATHS], 32, "%u", k->gap_deaths);
+	snprintf(numbers[F_GAP_DIED_AT], 32, "%llu", (unsigned long long)k->gap_died_at);
 	snprintf(numbers[F_AGE_DIED], 32, "%.1f", k->age_died_s);
 	snprintf(numbers[F_AGE_DEATHS], 32, "%u", k->age_deaths);
 	snprintf(numbers[F_SESSIONS], 32, "%u", k->session_limit);
@@ -101,6 +103,7 @@ static bool take_line(struct learn *l, char *line, size_t len)
 	k->gap_lived_s = number(f[F_GAP_LIVED], 1e7);
 	k->gap_died_s = number(f[F_GAP_DIED], 1e7);
 	k->gap_deaths = (unsigned)number(f[F_GAP_DEATHS], 1e6);
+	k->gap_died_at = (uint64_t)number(f[F_GAP_DIED_AT], 1e12);
 	k->age_died_s = number(f[F_AGE_DIED], 1e9);
 	k->age_deaths = (unsigned)number(f[F_AGE_DEATHS], 1e6);
 	k->session_limit = (unsigned)number(f[F_SESSIONS], 1e6);

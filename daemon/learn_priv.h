@@ -12,6 +12,7 @@ struct known {
 	char *host, *network;
 	double gap_lived_s, gap_died_s;
 	unsigned gap_deaths;
+	uint64_t gap_died_at; /* the last time; Unix time */
 	double age_died_s;
 	unsigned age_deaths;
 	unsigned session_limit;

@@ -1,6 +1,7 @@
 /* The registry of pools: listing, closing, and the one timer for keepalives and idle transports. */
 #include "daemon/pool_priv.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 
 /* A further transport of a pool, opened for a rush, is held no longer than this. */
 #define EXTRA_HOLD_MS 30000
+/* No matter what was learnt (or stands in its file), keepalives are not a flood. */
+#define KEEPALIVE_LEAST_MS 100
 
 uint64_t pools_now(const struct pools *p)
 {
@@ -102,30 +105,34 @@ static unsigned configured_s(const struct pool *pool)
 /* A longer quiet than what is configured allows would be the death of connections. */
 static bool keepalive_learnt(const struct pool *pool)
 {
-	return pool->learnt_ms > 0 && pool->learnt_ms < configured_s(pool) * 1000;
+	return pool->learnt_ms > 0 && pool->learnt_ms < (uint64_t)configured_s(pool) * 1000;
 }
 
 /* A keepalive is sent if nothing came for a whole interval, so what was quiet from just after its
  * start on is so for almost two: that must not be longer than what is known to live. */
 static uint64_t keepalive_ms(const struct pool *pool)
 {
-	return keepalive_learnt(pool) ? pool->learnt_ms / 2 : (uint64_t)configured_s(pool) * 1000;
+	uint64_t learnt = pool->learnt_ms / 2;
+
+	if (!keepalive_learnt(pool))
+		return (uint64_t)configured_s(pool) * 1000;
+	return learnt > KEEPALIVE_LEAST_MS ? learnt : KEEPALIVE_LEAST_MS;
 }
 
 static unsigned keepalive_count(const struct pool *pool)
 {
-	unsigned count = pool->alive_interval > 0 ? pool->alive_count
+	uint64_t count = pool->alive_interval > 0 ? pool->alive_count
 						  : pool->pools->app->config.keepalive_count;
 
 	/* As much time for an answer as at the configured interval. */
-	return keepalive_learnt(pool)
-		       ? (unsigned)(count * configured_s(pool) * 1000 / keepalive_ms(pool))
-		       : count;
+	if (keepalive_learnt(pool))
+		count = count * configured_s(pool) * 1000 / keepalive_ms(pool);
+	return count < UINT_MAX ? (unsigned)count : UINT_MAX;
 }
 
 uint64_t pool_alive_limit_ms(const struct pool *pool)
 {
-	return keepalive_ms(pool) * (keepalive_count(pool) + 1);
+	return keepalive_ms(pool) * ((uint64_t)keepalive_count(pool) + 1);
 }
 
 /* Not one that drains: what replaces it is held as it was. */

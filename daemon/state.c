@@ -32,7 +32,8 @@ struct batch {
 	struct state *state;
 	struct op *ops;
 	char dir[PATH_MAX];
-	char why[512]; /* what failed first; "" nothing */
+	char why[512];	 /* what failed first; "" nothing */
+	char aside[512]; /* what was set aside, for it could not be read; "" nothing */
 };
 
 struct state {
@@ -87,29 +88,44 @@ static bool write_all(int fd, const char *text, size_t len)
 	return true;
 }
 
+static void do_aside(const char *path)
+{
+	char bad[PATH_MAX + 96];
+
+	snprintf(bad, sizeof(bad), "%s.bad", path);
+	(void)rename(path, bad);
+}
+
+/* What is there and cannot be read is not written over either. */
+static void cannot_read(struct batch *b, const char *path, const char *why)
+{
+	snprintf(b->aside, sizeof(b->aside), "cannot read %.300s: %s; it is set aside as .bad",
+		 path, why);
+	do_aside(path);
+}
+
 static void do_load(struct batch *b, struct op *op, const char *path)
 {
 	struct stat st;
+	ssize_t n;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	if (fd < 0) {
 		if (errno != ENOENT && errno != ENOTDIR)
-			fail(b, "cannot read", path);
+			cannot_read(b, path, strerror(errno));
 		return;
 	}
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > LOAD_MAX) {
-		errno = EFBIG;
-		fail(b, "cannot read", path);
-	} else {
-		ssize_t n;
-
-		op->text = xmalloc((size_t)st.st_size + 1);
-		n = pread(fd, op->text, (size_t)st.st_size, 0);
-		op->len = n > 0 ? (size_t)n : 0;
-		op->text[op->len] = '\0';
-		if (n < 0)
-			fail(b, "cannot read", path);
+		cannot_read(b, path, "it is no file of ours");
+		close(fd);
+		return;
 	}
+	op->text = xmalloc((size_t)st.st_size + 1);
+	n = pread(fd, op->text, (size_t)st.st_size, 0);
+	op->len = n > 0 ? (size_t)n : 0;
+	op->text[op->len] = '\0';
+	if (n < 0)
+		cannot_read(b, path, strerror(errno));
 	close(fd);
 }
 
@@ -151,8 +167,8 @@ static void run(void *ctx)
 
 	if (!make_dir(b->dir, 2))
 		fail(b, "cannot make", b->dir);
-	for (struct op *op = b->ops; op != NULL && b->why[0] == '\0'; op = op->next) {
-		char path[PATH_MAX + 80], bad[PATH_MAX + 96];
+	for (struct op *op = b->ops; op != NULL; op = op->next) {
+		char path[PATH_MAX + 80];
 
 		snprintf(path, sizeof(path), "%s/%s", b->dir, op->name);
 		switch (op->kind) {
@@ -166,8 +182,7 @@ static void run(void *ctx)
 			do_replace(b, op, path);
 			break;
 		case ASIDE:
-			snprintf(bad, sizeof(bad), "%s.bad", path);
-			(void)rename(path, bad);
+			do_aside(path);
 			break;
 		}
 	}
@@ -220,6 +235,8 @@ static void finish(struct state *s, struct batch *b)
 			op->loaded(op->ctx, op->text, op->len);
 		free_op(op);
 	}
+	if (b->aside[0] != '\0')
+		s->trouble(s->ctx, b->aside);
 	if (b->why[0] != '\0')
 		tell(s, b->why);
 	free(b);

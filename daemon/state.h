@@ -9,7 +9,8 @@
 struct state;
 /* Something could not be read, written or kept: a sentence. Once until it works again. */
 typedef void (*state_trouble)(void *ctx, const char *text);
-/* text: what the file holds (NULL: it is not there, or cannot be read), valid during the call. */
+/* text: what the file holds, valid during the call. NULL: it is not there, or could not be read,
+ * and has become NAME.bad, so that what is written next takes nothing away. */
 typedef void (*state_loaded)(void *ctx, const char *text, size_t len);
 
 /* dir: NULL or "" keeps nothing, and every call does nothing (load calls back with NULL). It is
@@ -21,7 +22,8 @@ void state_flush(struct state *s);
 /* After worker_pool_destroy(). NULL ok. */
 void state_destroy(struct state *s);
 
-/* Operations are done in their order; a second's worth of them together. */
+/* Operations are done in their order, each whether or not those before it failed; a second's worth
+ * of them together. */
 void state_load(struct state *s, const char *name, state_loaded loaded, void *ctx);
 /* A file that is larger than 1 MiB becomes NAME.1 first. What a disk that does not keep up leaves
  * over, beyond 512 KiB, is dropped, and told. */

@@ -3,6 +3,8 @@ a damaged file costs nothing else."""
 import contextlib
 import json
 import os
+import time
+import zlib
 
 import pytest
 
@@ -133,6 +135,28 @@ def test_damaged_file(behind, name):
     wait_for(state(behind, name + ".bad").exists, "it is set aside")
     assert "damaged" in behind.ctl("log").text
     assert behind.ok("h", "echo on") == "on\n"
+
+
+def test_file_that_cannot_be_read(behind):
+    """Told, set aside; what was learnt is read all the same, and outlives the next save."""
+    behind.start_daemon()
+    behind.ok("h", "true")
+    behind.ctl("stop")
+    wait_for(lambda: behind.daemon.poll() is not None, "its end")
+    journal, learnt = state(behind, "journal"), state(behind, "learnt")
+    journal.unlink()
+    journal.mkdir()
+    fields = ["me@elsewhere:22", "", "0.0", "30.0", "1", str(int(time.time())), "0", "0", "0",
+              "0.0", "1"]
+    line = "".join(f"\t{field}" for field in fields)
+    learnt.write_text(f"hawser learnt 1\n{zlib.crc32(line.encode()):08x}{line}\n")
+    behind.start_daemon()
+    wait_for(lambda: "set aside as .bad" in read_text(behind.daemon_log), "it is told")
+    assert state(behind, "journal.bad").is_dir()
+    behind.ok("h", "true")
+    behind.ctl("stop")
+    wait_for(lambda: behind.daemon.poll() is not None, "its end")
+    assert "me@elsewhere:22" in learnt.read_text() and "stopped" in journal.read_text()
 
 
 def test_torn_line(behind):

@@ -66,6 +66,24 @@ static void test_shortest_death_and_longest_life(void **state)
 	learn_destroy(l);
 }
 
+static void test_death_of_long_ago(void **state)
+{
+	struct learn *l = learn_create(NULL, NULL);
+	struct learnt k;
+
+	(void)state;
+	learn_gap_died(l, HOST, 1.5);
+	learn_opened(l, HOST);
+	learn_get(l, HOST, &k);
+	assert_true(k.keepalive_s > 0);
+	l->known[0].gap_died_at -= 8 * 24 * 3600;
+	learn_opened(l, HOST);
+	learn_get(l, HOST, &k);
+	assert_true(k.keepalive_s == 0);
+	assert_int_equal(k.gap_deaths, 0);
+	learn_destroy(l);
+}
+
 static void test_ages(void **state)
 {
 	struct learn *l = learn_create(NULL, NULL);
@@ -247,6 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_death_counts_when_it_comes_back),
 		cmocka_unit_test(test_shortest_death_and_longest_life),
+		cmocka_unit_test(test_death_of_long_ago),
 		cmocka_unit_test(test_ages),
 		cmocka_unit_test(test_bounded_and_forgotten),
 		cmocka_unit_test(test_file),
