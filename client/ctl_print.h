@@ -6,7 +6,6 @@
 #include "client/ctl_reply.h"
 
 /* One JSON document: {"ok": ..., "error": ..., "items": [{...}]}, keys as the daemon names them. */
-void ctl_print_json_text(FILE *out, const char *s); /* a JSON string */
 void ctl_print_json(FILE *out, const struct ctl_reply *r);
 /* The same in parts: the items of several replies are one list. *first is true at first. */
 void ctl_print_json_items(FILE *out, const struct ctl_reply *r, bool *first);

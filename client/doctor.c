@@ -5,6 +5,7 @@
 #include "client/ctl.h"
 #include "client/ctl_print.h"
 #include "client/doctor_priv.h"
+#include "client/json_text.h"
 #include "protocol/alloc.h"
 
 static const char usage[] =
@@ -98,17 +99,17 @@ static void print_text(const struct doctor *d, const struct doctor_row *worst)
 static void print_json(const struct doctor *d, const struct doctor_row *worst)
 {
 	printf("{\"ok\": %s, \"verdict\": ", worst == NULL ? "true" : "false");
-	ctl_print_json_text(stdout, worst == NULL ? "fine" : worst->text);
+	json_put_text(stdout, worst == NULL ? "fine" : worst->text);
 	fputs(", \"items\": [", stdout);
 	for (size_t i = 0; i < d->nrows; i++) {
 		const struct doctor_row *r = &d->rows[i];
 
 		printf("%s{\"part\": \"%s\", \"finding\": \"%s\", \"text\": ", i > 0 ? ", " : "",
 		       r->part, finding_name(r->finding));
-		ctl_print_json_text(stdout, r->text);
+		json_put_text(stdout, r->text);
 		fputs(", \"cure\": ", stdout);
 		if (r->cure != NULL)
-			ctl_print_json_text(stdout, r->cure);
+			json_put_text(stdout, r->cure);
 		else
 			fputs("null", stdout);
 		putchar('}');

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -104,25 +105,43 @@ static bool gather(struct stream *out, struct stream *err, const char *until, do
 	return true;
 }
 
+/* Its streams may have ended before it does. */
+static bool ends_until(pid_t pid, double deadline)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	double left;
+	int n = 0;
+
+	if (fd < 0)
+		return true; /* an old kernel: waitpid() will tell */
+	while ((left = deadline - doctor_now_ms()) > 0 && (n = poll(&p, 1, (int)left + 1)) < 0 &&
+	       errno == EINTR)
+		;
+	close(fd);
+	return n > 0;
+}
+
 int doctor_child(char *const *words, const char *until, int ms, struct doctor_child *result)
 {
 	double begun = doctor_now_ms();
 	struct stream out, err;
+	bool done;
 	int status = -1;
 	pid_t pid = start(words, &out, &err);
 
 	*result = (struct doctor_child){0};
 	if (pid < 0)
 		return -1;
-	if (!gather(&out, &err, until, begun + ms, &result->seen)) {
+	done = gather(&out, &err, until, begun + ms, &result->seen) && ends_until(pid, begun + ms);
+	result->took_ms = doctor_now_ms() - begun;
+	if (!done) {
+		double grace = doctor_now_ms() + GRACE_MS;
 		bool unused;
 
-		result->took_ms = doctor_now_ms() - begun;
 		kill(-pid, SIGTERM);
-		if (!gather(&out, &err, NULL, doctor_now_ms() + GRACE_MS, &unused))
+		if (!gather(&out, &err, NULL, grace, &unused) || !ends_until(pid, grace))
 			kill(-pid, SIGKILL);
-	} else {
-		result->took_ms = doctor_now_ms() - begun;
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "client/json_text.h"
 #include "client/say.h"
 #include "client/signals.h"
 #include "protocol/alloc.h"
@@ -41,25 +42,12 @@ void status_open(const struct options *o)
 	status_fd = (int)fd;
 }
 
-/* A JSON string; null for NULL. What is not ASCII is taken for UTF-8, as the rest of the words. */
 static void put_text(FILE *f, const char *text)
 {
-	if (text == NULL) {
+	if (text == NULL)
 		fputs("null", f);
-		return;
-	}
-	fputc('"', f);
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			fprintf(f, "\\%c", c);
-		else if (c < 0x20)
-			fprintf(f, "\\u%04x", c);
-		else
-			fputc(c, f);
-	}
-	fputc('"', f);
+	else
+		json_put_text(f, text);
 }
 
 static void put_member(FILE *f, const char *name, const char *text)

@@ -78,7 +78,7 @@ struct transport {
 	uv_timer_t probe;	    /* its deadline */
 	uint64_t suspect_ms;	    /* loop time: since when */
 	bool suspect_told, probed;  /* the journal knows; the last that was missed was a probe */
-	uint64_t seen_in, seen_out; /* packets, when they were looked at last */
+	uint64_t seen_in, seen_out; /* bytes, and packets, when they were looked at last */
 	uint64_t last_in_ms, last_out_ms; /* loop time: when packets came and went */
 	bool owed;			  /* something was sent, and nothing has come since; */
 	uint64_t gap_ms;		  /* so quiet it had been when it was sent */

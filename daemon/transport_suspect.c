@@ -154,11 +154,12 @@ void transport_note_life(struct transport *t)
 			t->gap_ms = quiet;
 		t->owed = true;
 	}
-	if (t->packets.in_packets == t->seen_in)
+	/* Bytes, not packets: a large one may take long on a slow path. */
+	if (t->socket.in_bytes == t->seen_in)
 		return;
 	if (t->owed && t->gap_ms > t->gap_lived_ms)
 		t->gap_lived_ms = t->gap_ms;
-	t->seen_in = t->packets.in_packets;
+	t->seen_in = t->socket.in_bytes;
 	t->last_in_ms = now_ms(t);
 	if (t->owed)
 		learn_gap_lived(t->env->learn, t->dest->label, (double)t->gap_ms / 1e3);

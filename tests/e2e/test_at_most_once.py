@@ -28,7 +28,7 @@ class Call:
         with os.fdopen(self.read) as f:
             text = f.read()
         assert text.count("\n") == 1, text
-        return self.proc.returncode, out.decode(), err.decode(), json.loads(text)
+        return self.proc.returncode, out.decode(), err.decode(errors="replace"), json.loads(text)
 
 
 def ran(box):
@@ -190,6 +190,12 @@ def test_descriptor_that_is_not_open(away):
     assert result.status == 0 and result.out == b"on\n" and "not open" in result.err
     result = away.run("h", "echo on", env={"HAWSER_STATUS_FD": "x"})
     assert result.status == 0 and "is no descriptor" in result.err
+
+
+def test_bytes_that_are_no_text(away):
+    """The object is JSON whatever a name or a server's word holds."""
+    status, _, _, told = Call(away, "no\udcffhost", "true").end()
+    assert status == 255 and "no\ufffdhost" in json.dumps(told, ensure_ascii=False)
 
 
 def test_not_inherited(away):
