@@ -172,8 +172,8 @@ static void turn(struct transport *t)
 	for (int round = 0; more && round < TURN_ROUNDS; round++) {
 		transport_global_step(t);
 		more = pump(t);
-		transport_note_answers(t);
 		transport_note_life(t);
+		transport_note_answers(t);
 		if (transport_session_dead(t) || t->state != TRANSPORT_READY)
 			break;
 		transport_incoming_hand_over(t);

@@ -36,7 +36,7 @@ void transport_evidence(const struct transport *t, struct evidence *e)
 	if (t->ready_ms > 0) {
 		uint64_t now = uv_now(t->env->loop);
 
-		e->quiet_s = (double)(now - t->last_in_ms) / 1e3;
+		e->quiet_s = transport_quiet_s(t, &e->missed);
 		e->silent_s = (double)(now - t->last_out_ms) / 1e3;
 		if (t->owed)
 			e->gap_s = (double)t->gap_ms / 1e3;
@@ -47,7 +47,6 @@ void transport_evidence(const struct transport *t, struct evidence *e)
 	else if (t->begun_ms > 0)
 		e->age_s = (double)(uv_now(t->env->loop) - t->begun_ms) / 1e3;
 	e->rtt_ms = t->rtt_ms;
-	e->missed = t->missed;
 	e->bytes_in = t->socket.in_bytes;
 	e->bytes_out = t->socket.out_bytes;
 	e->sessions = transport_channels(t);

@@ -79,10 +79,12 @@ struct transport {
 	uint64_t suspect_ms;	    /* loop time: since when */
 	bool suspect_told, probed;  /* the journal knows; the last that was missed was a probe */
 	uint64_t seen_in, seen_out; /* bytes, and packets, when they were looked at last */
-	uint64_t last_in_ms, last_out_ms; /* loop time: when packets came and went */
-	bool owed;			  /* something was sent, and nothing has come since; */
-	uint64_t gap_ms;		  /* so quiet it had been when it was sent */
-	uint64_t gap_lived_ms;		  /* the longest of these that was answered */
+	uint64_t last_in_ms, last_out_ms;   /* loop time: when something came, when packets went */
+	uint64_t burst_ms, before_burst_ms; /* the first that came after a pause, and what before */
+	unsigned before_burst_missed;	    /* `missed` then */
+	bool owed;			    /* something was sent, and nothing has come since; */
+	uint64_t gap_ms;		    /* so quiet it had been when it was sent */
+	uint64_t gap_lived_ms;		    /* the longest of these that was answered */
 	char server[128], cipher[64], kex[64];
 };
 
@@ -173,6 +175,8 @@ void transport_evidence(const struct transport *t, struct evidence *e);
 void transport_note_answers(struct transport *t);
 /* transport_suspect.c: looks at the packet counters; what came in ends any doubt. */
 void transport_note_life(struct transport *t);
+/* For how long nothing came, and keepalives went unanswered, before the end that is told now. */
+double transport_quiet_s(const struct transport *t, unsigned *missed);
 /* A request on it waits for an answer: if nothing at all comes for 2 s, the transport is suspect.
  * So one that was lost on a dead connection is known of before the next one follows it. */
 void transport_expect(struct transport *t);

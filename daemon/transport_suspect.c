@@ -15,6 +15,9 @@
 #define PROBE_TRIPS    8
 #define PROBE_LEAST_MS 1000
 #define PROBE_MOST_MS  2000
+/* What came in the last moment before an end had been on its way: with it, a path that is back
+ * brings the news of an end that was long ago. */
+#define BURST_MS 200
 /* What has arrived while the daemon itself was held up is read first. */
 #define PROBE_AGAIN_MS 20
 
@@ -160,6 +163,11 @@ void transport_note_life(struct transport *t)
 	if (t->owed && t->gap_ms > t->gap_lived_ms)
 		t->gap_lived_ms = t->gap_ms;
 	t->seen_in = t->socket.in_bytes;
+	if (now_ms(t) - t->last_in_ms >= BURST_MS) {
+		t->before_burst_ms = t->last_in_ms;
+		t->before_burst_missed = t->missed;
+		t->burst_ms = now_ms(t);
+	}
 	t->last_in_ms = now_ms(t);
 	if (t->owed)
 		learn_gap_lived(t->env->learn, t->dest->label, (double)t->gap_ms / 1e3);
@@ -173,6 +181,15 @@ void transport_note_life(struct transport *t)
 		tell(t, JOURNAL_ALIVE, "the other side answered");
 	t->doubt = TRANSPORT_SURE;
 	t->events->changed(t->ctx);
+}
+
+double transport_quiet_s(const struct transport *t, unsigned *missed)
+{
+	uint64_t now = now_ms(t);
+	bool last_words = t->burst_ms > 0 && now - t->burst_ms < BURST_MS;
+
+	*missed = last_words ? t->before_burst_missed : t->missed;
+	return (double)(now - (last_words ? t->before_burst_ms : t->last_in_ms)) / 1e3;
 }
 
 void transport_give_up(struct transport *t)

@@ -1,5 +1,4 @@
 """A private ssh-agent, and a man in the middle of the way to it."""
-import os
 import socket
 import subprocess
 import threading
@@ -20,10 +19,14 @@ class Agent:
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                      env=box.environment(env), preexec_fn=die_with_parent)
         box.clients.append(self.proc)
-        wait_for(lambda: os.path.exists(self.socket), "the agent's socket")
+        wait_for(self._answers, "the agent's socket")
         self.env = {"SSH_AUTH_SOCK": self.socket}
         for key in keys:
             self.add(key)
+
+    def _answers(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(self.socket) == 0
 
     def add(self, *words):
         """ssh-add -q words."""

@@ -1,6 +1,6 @@
 """Causes provoked for real: what the user reads, whether `hawserctl why` has the class, and how
 long it took. With HAWSER_CAUSES_TABLE=FILE each cause leaves a line of a table there."""
-import ctypes
+import contextlib
 import json
 import os
 import pathlib
@@ -10,8 +10,6 @@ import struct
 import subprocess
 import threading
 import time
-
-import pytest
 
 from util import wait_for
 
@@ -34,7 +32,6 @@ decides, it is named.
 # What this project exists to end.
 BARE = re.compile(r"(hawser: )?(the )?connection (to \S+ )?(was )?(closed|lost|reset)"
                   r"( by remote host| by peer)?\.?", re.I)
-CLONE_NEWNET = 0x40000000
 
 
 class Told:
@@ -153,7 +150,8 @@ class Relay:
                 if reset:
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 # close() alone would wait for the thread that reads.
-                s.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # the other side has ended already
+                    s.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
                 s.close()
         self.pairs.clear()
 
@@ -183,29 +181,3 @@ class Speaker:
             except OSError:
                 pass
             peer.close()
-
-
-@pytest.fixture
-def network():
-    """A loopback device with a usual MTU, and a packet filter, of this process's own meanwhile."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if libc.unshare(CLONE_NEWNET) != 0:
-            pytest.skip("no right to a network of its own")
-        subprocess.run(["ip", "link", "set", "lo", "up", "mtu", "1500"], check=True)
-        if subprocess.run(["nft", "list", "ruleset"], stderr=subprocess.DEVNULL).returncode != 0:
-            pytest.skip("no packet filter")
-        yield
-    except FileNotFoundError:
-        pytest.skip("iproute2 or nftables is not installed")
-    finally:
-        libc.setns(before, CLONE_NEWNET)
-        os.close(before)
-
-
-def lose(*rules):
-    """Drops what these rules match (nft(8)), from now on."""
-    lines = "\n".join(f"{rule} drop" for rule in rules)
-    subprocess.run(["nft", "-f", "-"], check=True, text=True, input=(
-        "table inet t {\nchain c {\ntype filter hook input priority 0;\n" + lines + "\n}\n}\n"))

@@ -3,7 +3,10 @@ loopback interface, whose packets nft(8) may drop."""
 import contextlib
 import ctypes
 import os
+import shutil
 import subprocess
+
+import pytest
 
 CLONE_NEWNET = 0x40000000
 TABLE = "hawser_test"
@@ -14,7 +17,7 @@ def run(*words):
 
 
 @contextlib.contextmanager
-def own_network(hard=False):
+def own_network(hard=False, mtu=65536):
     """Root only. hard: SYNs are repeated as by kernels before 6.5, from 1 s on ever more seldom;
     later ones repeat the first four evenly."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -23,7 +26,7 @@ def own_network(hard=False):
         if libc.unshare(CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "unshare")
         try:
-            run("ip", "link", "set", "lo", "up")
+            run("ip", "link", "set", "lo", "up", "mtu", str(mtu))
             with contextlib.suppress(FileNotFoundError):
                 if hard:
                     with open("/proc/sys/net/ipv4/tcp_syn_linear_timeouts", "w") as f:
@@ -33,6 +36,27 @@ def own_network(hard=False):
             libc.setns(before, CLONE_NEWNET)
     finally:
         os.close(before)
+
+
+@pytest.fixture
+def network():
+    """A network with a usual MTU, and a packet filter."""
+    for program in ("ip", "nft"):
+        if shutil.which(program) is None:
+            pytest.skip("iproute2 or nftables is not installed")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(own_network(mtu=1500))
+        except OSError:
+            pytest.skip("no right to a network of its own")
+        yield
+
+
+def lose(*rules):
+    """Drops what these rules match (nft(8)), from now on."""
+    lines = "\n".join(f"{rule} drop" for rule in rules)
+    subprocess.run(["nft", "-f", "-"], check=True, text=True, input=(
+        "table inet t {\nchain c {\ntype filter hook input priority 0;\n" + lines + "\n}\n}\n"))
 
 
 class BlackHole:

@@ -3,7 +3,8 @@ import re
 import subprocess
 import time
 
-from causes import begin, judge, lose, network, struck, told_by_why, why  # noqa: F401
+from causes import begin, judge, struck, told_by_why, why
+from netns import lose, network  # noqa: F401
 from util import read_text, wait_for
 
 # Longer than what diagnose takes for an idle drop, and counted from before the last packet.

@@ -5,7 +5,8 @@ import subprocess
 import threading
 import time
 
-from causes import begin, judge, lose, network, run, struck  # noqa: F401
+from causes import begin, judge, run, struck
+from netns import lose, network  # noqa: F401
 
 ALIVE = {"ServerAliveInterval": 1, "ServerAliveCountMax": 3}
 

@@ -1,6 +1,5 @@
 """Causes that only the evidence tells: packets are lost in a network of this test's own, or damaged
 on the way, and what the user reads names what was done to them."""
-import ctypes
 import os
 import re
 import signal
@@ -10,35 +9,8 @@ import threading
 
 import pytest
 
+from netns import lose, network  # noqa: F401
 from util import read_text, wait_for
-
-CLONE_NEWNET = 0x40000000
-
-
-@pytest.fixture(scope="module")
-def network():
-    """A loopback device with a usual MTU, and a packet filter, of this process's own meanwhile."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if libc.unshare(CLONE_NEWNET) != 0:
-            pytest.skip("no right to a network of its own")
-        subprocess.run(["ip", "link", "set", "lo", "up", "mtu", "1500"], check=True)
-        if subprocess.run(["nft", "list", "ruleset"], stderr=subprocess.DEVNULL).returncode != 0:
-            pytest.skip("no packet filter")
-        yield
-    except FileNotFoundError:
-        pytest.skip("iproute2 or nftables is not installed")
-    finally:
-        libc.setns(before, CLONE_NEWNET)
-        os.close(before)
-
-
-def lose(rules):
-    """Drops what these rules match (nft(8)), from now on."""
-    lines = "\n".join(f"{rule} drop" for rule in rules)
-    subprocess.run(["nft", "-f", "-"], check=True, text=True, input=(
-        "table inet t {\nchain c {\ntype filter hook input priority 0;\n" + lines + "\n}\n}\n"))
 
 
 def stopped(box, name):
@@ -74,7 +46,7 @@ def rule(lost, port):
             (f" meta length {size}" if size else ""))
 
 
-def test_lost_packets(bare, network):
+def test_lost_packets(bare, network):  # noqa: F811
     """All at once, for each takes the time of its keepalives."""
     bare.made = {}
     for name, *_ in LOST:
@@ -89,7 +61,7 @@ def test_lost_packets(bare, network):
     # The server must have something to repeat.
     running = {"one-way": bare.popen("one-way", LOST[5][2], stderr=subprocess.PIPE)}
     assert running["one-way"].stdout.readline() == b"begun\n"
-    lose(rule(one, bare.made[name].port) for name, lost, *_ in LOST for one in lost)
+    lose(*(rule(one, bare.made[name].port) for name, lost, *_ in LOST for one in lost))
     stopped(bare, "hang")
     for name, _, command, *_ in LOST:
         if name not in running:
@@ -112,7 +84,7 @@ def test_lost_packets(bare, network):
             os.kill(pid, signal.SIGCONT)
 
 
-def test_server_gave_up(bare, network):
+def test_server_gave_up(bare, network):  # noqa: F811
     """The path is back when the server has closed its side."""
     sshd = bare.server(ClientAliveInterval=1, ClientAliveCountMax=1)
     bare.trust(sshd)
@@ -120,7 +92,7 @@ def test_server_gave_up(bare, network):
     bare.start_daemon()
     proc = bare.popen("h", "echo begun; sleep 77", stderr=subprocess.PIPE)
     assert proc.stdout.readline() == b"begun\n"
-    lose([f"tcp dport {sshd.port}", f"tcp sport {sshd.port}"])
+    lose(f"tcp dport {sshd.port}", f"tcp sport {sshd.port}")
     wait_for(lambda: "client not responding" in read_text(sshd.log), "the server's patience")
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     told = proc.communicate(timeout=30)[1].decode()
