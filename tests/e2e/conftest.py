@@ -27,7 +27,7 @@ def _interrupted(_signal, _frame):
 def pytest_configure(config):
     signal.signal(signal.SIGTERM, _interrupted)  # fixtures are taken down all the same
     config.addinivalue_line("markers", "oracle: holds for OpenSSH's ssh too (HAWSER=/usr/bin/ssh)")
-    config.addinivalue_line("markers", "core: the short list that also runs under clang")
+    config.addinivalue_line("markers", "core: the short list that also runs without sanitizers")
 
 
 def short_name(item):

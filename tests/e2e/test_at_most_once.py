@@ -63,6 +63,7 @@ def unwarmed(bare):
     return bare
 
 
+@pytest.mark.core
 def test_done(away):
     """Its own end: status, and the connection that was there."""
     status, _, err, told = Call(away, "h", append(away, "exit 7")).end()
@@ -105,6 +106,7 @@ def test_opening(unwarmed):
     assert told["stage"] == "done"
 
 
+@pytest.mark.core
 def test_sent(away):
     """It dies when the request was sent and not answered: over, and not known whether it ran."""
     with Frozen(away.sshd):
@@ -118,6 +120,7 @@ def test_sent(away):
     assert ran(away) == 0  # the server died before: but who could know
 
 
+@pytest.mark.core
 def test_running(away):
     """It dies while the command runs: over, with the time that it had."""
     call = Call(away, "h", append(away, "echo on; exec sleep 60"))
@@ -153,6 +156,7 @@ def test_daemon_stopped(away):
     assert told["cause"] == "daemon-stopped" and told["stage"] == "running"
 
 
+@pytest.mark.core
 def test_daemon_killed(away):
     """No last word of the daemon: what the client knows."""
     away.judge_exit = False

@@ -5,6 +5,8 @@ import socket
 import subprocess
 import time
 
+import pytest
+
 from forwarding import Server, echo
 from test_suspect import Frozen, doubt
 from util import free_port, holds_for, read_text, wait_for
@@ -43,6 +45,7 @@ def waiting_request(box):
     return client
 
 
+@pytest.mark.core
 def test_waiting_request(warm):
     """It waits on while the server is away, and runs when that is back."""
     client = waiting_request(warm)
@@ -75,6 +78,7 @@ def test_new_request_fails_at_once(warm):
     assert result.status == 255 and "refused" in result.err
 
 
+@pytest.mark.core
 def test_local_forward_returns(warm):
     """-N -L outlives its connection."""
     port = free_port()
@@ -183,6 +187,7 @@ def test_server_that_drops_what_it_took(warm):
     client.wait(20)
 
 
+@pytest.mark.core
 def test_forwards_kept_by_the_daemon(warm):
     """-O forward: no client is there any more, and they come back with their connection; closed on
     request they are gone."""

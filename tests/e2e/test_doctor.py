@@ -34,6 +34,7 @@ def texts(parts, part):
     return " | ".join(f"{text} {cure or ''}" for _, text, cure in parts.get(part, []))
 
 
+@pytest.mark.core
 def test_fine(bench):
     """All is well, and every part says something."""
     bench.start_daemon()

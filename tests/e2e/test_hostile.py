@@ -34,7 +34,8 @@ def target(warm):
     before = len(warm.daemon_fds())
     yield warm
     undisturbed()
-    wait_for(lambda: len(warm.daemon_fds()) <= before, "the descriptors are closed again")
+    # A second connection, opened for a rush, goes after 30 s.
+    wait_for(lambda: len(warm.daemon_fds()) <= before, "the descriptors are closed again", 45)
     bystander.stdin.close()
     assert bystander.wait(20) == 7
     assert warm.ok("h", "echo on") == "on\n"

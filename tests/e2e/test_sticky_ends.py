@@ -35,6 +35,7 @@ def test_escape_while_away(warm):
     wait_for(lambda: not alive(int(pid)) and not where.exists(), "the end of the remote shell")
 
 
+@pytest.mark.core
 def test_typed_while_away(warm):
     """It reaches the shell when that is attached again."""
     term = sticky(warm)
@@ -105,6 +106,7 @@ def test_dropped_while_away(bare):
         wait_for(same_shell, "the shell", 30)
 
 
+@pytest.mark.core
 def test_closed_by_user(warm):
     """hawserctl close: not opened again behind the user's back; told where the shell is."""
     term = sticky(warm)

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from daemon import HAWSERD
 from faults import FaultProxy
 from util import read_text, wait_for
@@ -89,6 +91,7 @@ def test_stopped_daemon(warm):
     assert [t["id"] for t in transports(warm)] == [first]
 
 
+@pytest.mark.core
 def test_doubt_and_dead(warm):
     """A held connection that nobody uses ends with the verdict."""
     with Frozen(warm.sshd):
@@ -113,6 +116,7 @@ def test_in_use_is_left_alone(warm):
     assert out == b"late\n" and client.returncode == 0
 
 
+@pytest.mark.core
 def test_reset_behind_data(bare):
     """Data and a reset come at once: the reset is seen, although what is read first is no error."""
     bare.sshd = bare.server()
