@@ -57,12 +57,13 @@ static const struct verb {
 	const char *flag; /* its one option: CONTROL carries it without the dashes; a short one
 			     has a value, and is ours */
 	bool table;	  /* of transports */
+	bool memory;	  /* of what outlives hawserd: one is started for it */
 } verbs[] = {
-	{"list", 0, 0, NULL, true},	   {"status", 0, 1, NULL, false},
-	{"close", 1, 1, "--force", false}, {"stop", 0, 0, "--now", false},
-	{"loglevel", 0, 1, NULL, false},   {"lock", 0, 0, "--drain", false},
-	{"unlock", 0, 0, NULL, false},	   {"forget", 0, 1, NULL, false},
-	{"log", 0, 1, "-n", false},	   {"why", 0, 1, NULL, false},
+	{"list", 0, 0, NULL, true, false},	  {"status", 0, 1, NULL, false, false},
+	{"close", 1, 1, "--force", false, false}, {"stop", 0, 0, "--now", false, false},
+	{"loglevel", 0, 1, NULL, false, false},	  {"lock", 0, 0, "--drain", false, false},
+	{"unlock", 0, 0, NULL, false, false},	  {"forget", 0, 1, NULL, false, true},
+	{"log", 0, 1, "-n", false, true},	  {"why", 0, 1, NULL, false, true},
 };
 
 void ctl_usage(int fd)
@@ -389,7 +390,7 @@ int ctl_run(const struct ctl *c)
 
 	if ((is_lock(c) || is_unlock(c)) && lock_file(c) != 0)
 		return CTL_EXIT_FAILED;
-	int r = connect_daemon(false, &sock, why, sizeof(why));
+	int r = connect_daemon(find_verb(c->verb)->memory, &sock, why, sizeof(why));
 	if (r == HW_ENOENT)
 		return no_daemon(c);
 	if (r < 0)

@@ -28,6 +28,9 @@
 /* Clients that have connected when the stop began and have not said yet what they want: so long,
  * so that they hear why they are not served. */
 #define STOP_HEAR_MS 100u
+/* Who asks for the journal, or for a connection whose keepalives depend on what was learnt, waits
+ * so long until that was read from the disk. */
+#define MEMORY_MS 500u
 /* Blocking jobs that were cancelled, and then name look-ups, may take so long to end. */
 #define WORKER_GRACE_MS 2000u
 #define LOOP_GRACE_MS	2000u
@@ -227,9 +230,15 @@ static void take_journal(struct app *app, const char *name, const char *text, si
 	on_state_trouble(app, note);
 }
 
+/* The last that is read. */
 static void on_old_journal(void *ctx, const char *text, size_t len)
 {
-	take_journal(ctx, JOURNAL_OLD_FILE, text, len);
+	struct app *app = ctx;
+
+	take_journal(app, JOURNAL_OLD_FILE, text, len);
+	app->remembers = true;
+	if (app->running)
+		listener_resume(app->listener);
 }
 
 static void on_journal(void *ctx, const char *text, size_t len)
@@ -249,10 +258,10 @@ static void app_open_state(struct app *app)
 	app->state =
 		state_create(app->loop, app->workers,
 			     paths_state_dir(dir, sizeof(dir)) ? dir : NULL, on_state_trouble, app);
+	app->learn = learn_create(app->state, app->journal);
 	state_load(app->state, JOURNAL_FILE, on_journal, app);
 	state_load(app->state, JOURNAL_OLD_FILE, on_old_journal, app);
 	journal_set_sink(app->journal, on_journal_line, app);
-	app->learn = learn_create(app->state, app->journal);
 	app_note(app, "hawserd " HAWSER_VERSION " started");
 }
 
@@ -304,6 +313,8 @@ static bool app_make(struct app *app, int listen_fd)
 	}
 	app->started_ms = uv_now(app->loop);
 	app->running = true;
+	if (!app->remembers)
+		listener_wait(app->listener, MEMORY_MS);
 	app_check_idle(app);
 	return true;
 }

@@ -51,7 +51,8 @@ struct app {
 	struct claim claim;
 	uv_signal_t signals[APP_SIGNALS];
 	uv_timer_t stop_timer, idle_timer;
-	bool running; /* all parts are there */
+	bool running;	/* all parts are there */
+	bool remembers; /* what the state directory holds was read */
 };
 
 /* Runs the daemon until it is stopped; returns the exit status (0 also when another daemon serves

@@ -72,6 +72,18 @@ static void on_pause_over(uv_timer_t *timer)
 		watch_change(l->watch, WATCH_READ);
 }
 
+void listener_wait(struct listener *l, unsigned ms)
+{
+	watch_change(l->watch, 0);
+	uv_timer_start(&l->pause, on_pause_over, ms, 0);
+}
+
+void listener_resume(struct listener *l)
+{
+	uv_timer_stop(&l->pause);
+	on_pause_over(&l->pause);
+}
+
 /* accept(2) failed for want of something that comes back: try again a little later, since the
  * socket stays readable and would spin the loop. */
 static void listener_pause(struct listener *l)
@@ -80,8 +92,7 @@ static void listener_pause(struct listener *l)
 		log_error("accepting clients failed: %m; trying again every %u ms",
 			  ACCEPT_PAUSE_MS);
 	l->complained = true;
-	watch_change(l->watch, 0);
-	uv_timer_start(&l->pause, on_pause_over, ACCEPT_PAUSE_MS, 0);
+	listener_wait(l, ACCEPT_PAUSE_MS);
 }
 
 static size_t listener_accept(struct listener *l, size_t max)

@@ -11,6 +11,9 @@ struct listener;
 /* fd: a listening Unix stream socket; the listener's now, made non-blocking. Connections go to
  * app->conns. NULL with errno when it cannot be watched. */
 struct listener *listener_create(struct app *app, int fd);
+/* Takes no client before listener_resume(), or so many ms: they wait, connected. */
+void listener_wait(struct listener *l, unsigned ms);
+void listener_resume(struct listener *l);
 /* Takes all clients that have connected by now, not just one turn's. Returns how many. */
 size_t listener_accept_all(struct listener *l);
 /* No more clients: closes the socket. Harmless when called again. */

@@ -119,6 +119,20 @@ def test_journal_outlives(behind):
     assert state(behind, "").stat().st_mode & 0o777 == 0o700
 
 
+def test_journal_without_a_daemon(behind):
+    """hawserctl log and why, of a hawserd that has gone: another is started, and has read it."""
+    behind.start_daemon()
+    behind.ok("h", "true")
+    behind.sshd.cut()
+    wait_for(lambda: not held(behind), "the end")
+    for words in ("why", "h"), ("log", "h"), ("why", "--json"):
+        behind.ctl("stop")
+        wait_for(lambda: not behind.daemon_pid(), "its end")
+        done = behind.ctl(*words)
+        assert done.status == 0 and "closed" in done.text, done
+    behind.ctl("stop")
+
+
 @pytest.mark.parametrize("name", ["journal", "learnt"])
 def test_damaged_file(behind, name):
     """Told, set aside, and nothing else is lost."""

@@ -38,6 +38,7 @@ static int setup(void **state)
 	(void)state;
 	snprintf(dir, sizeof(dir), "/tmp/hawser-app-XXXXXX");
 	assert_non_null(mkdtemp(dir));
+	setenv("XDG_STATE_HOME", dir, 1);
 	config_defaults(&config);
 	snprintf(config.socket_path, sizeof(config.socket_path), "%s/v1.sock", dir);
 	snprintf(config.file, sizeof(config.file), "%s/hawser.conf", dir);
@@ -55,6 +56,10 @@ static int teardown(void **state)
 	unlink(config.file);
 	snprintf(name, sizeof(name), "%s" CLAIM_LOCK_SUFFIX, config.socket_path);
 	unlink(name);
+	snprintf(name, sizeof(name), "%s/hawser/journal", dir);
+	unlink(name);
+	snprintf(name, sizeof(name), "%s/hawser", dir);
+	rmdir(name);
 	assert_int_equal(rmdir(dir), 0); /* the socket is gone */
 	return 0;
 }
