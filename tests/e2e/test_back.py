@@ -111,8 +111,9 @@ def test_remote_forward_waits_for_its_port(warm):
         client.wait(20)
 
 
-def test_kept(bare):
-    """keep = yes: opened again although nobody asks; not once it was closed on request."""
+@pytest.fixture
+def kept(bare):
+    """A held connection to a host with keep = yes."""
     folder = bare.dir / "conf/hawser"
     folder.mkdir()
     (folder / "hawser.conf").write_text("[host h]\nkeep = yes\n")
@@ -121,15 +122,20 @@ def test_kept(bare):
     bare.trust(bare.sshd)
     bare.start_daemon()
     bare.ok("h", "true")
-    first = transports(bare)[0]["id"]
-    bare.sshd.stop()
-    wait_for(lambda: "next try in" in read_text(bare.daemon_log), "the next try")
-    bare.sshd.start()
-    wait_for(lambda: [t for t in transports(bare) if t["state"] == "ready" and t["id"] != first],
+    return bare
+
+
+def test_kept(kept):
+    """keep = yes: opened again although nobody asks; not once it was closed on request."""
+    first = transports(kept)[0]["id"]
+    kept.sshd.stop()
+    wait_for(lambda: "next try in" in read_text(kept.daemon_log), "the next try")
+    kept.sshd.start()
+    wait_for(lambda: [t for t in transports(kept) if t["state"] == "ready" and t["id"] != first],
              "it is there again", 30)
-    bare.ctl("close", "h")
-    wait_for(lambda: not transports(bare), "closed")
-    assert bare.sshd.logins() == 2
+    kept.ctl("close", "h")
+    wait_for(lambda: not transports(kept), "closed")
+    assert kept.sshd.logins() == 2
 
 
 def test_paced(bare):
@@ -144,29 +150,21 @@ def test_paced(bare):
         assert out == b"on\n" and client.returncode == 0, out
 
 
-def test_kept_no_longer(bare):
+def test_kept_no_longer(kept):
     """Closed between two tries: it is not opened again. Locked: not before the unlock."""
-    folder = bare.dir / "conf/hawser"
-    folder.mkdir()
-    (folder / "hawser.conf").write_text("[host h]\nkeep = yes\n")
-    bare.sshd = bare.server()
-    bare.host("h", bare.sshd)
-    bare.trust(bare.sshd)
-    bare.start_daemon()
-    bare.ok("h", "true")
-    bare.sshd.stop()
-    wait_for(lambda: "next try in" in read_text(bare.daemon_log), "the next try")
-    assert bare.ctl("lock").status == 0
-    bare.sshd.start()
-    wait_for(lambda: read_text(bare.daemon_log).count("locked:"), "the lock")
-    assert bare.ctl("unlock").status == 0
-    wait_for(lambda: [t for t in transports(bare) if t["state"] == "ready"], "it is back", 30)
-    before = read_text(bare.daemon_log).count("next try in")
-    bare.sshd.stop()
-    wait_for(lambda: read_text(bare.daemon_log).count("next try in") > before, "the next try")
-    wait_for(lambda: bare.ctl("close", "h").status == 0, "closed")
-    bare.sshd.start()
-    holds_for(lambda: not transports(bare), 1.5, "nothing is opened")
+    kept.sshd.stop()
+    wait_for(lambda: "next try in" in read_text(kept.daemon_log), "the next try")
+    assert kept.ctl("lock").status == 0
+    kept.sshd.start()
+    wait_for(lambda: read_text(kept.daemon_log).count("locked:"), "the lock")
+    assert kept.ctl("unlock").status == 0
+    wait_for(lambda: [t for t in transports(kept) if t["state"] == "ready"], "it is back", 30)
+    before = read_text(kept.daemon_log).count("next try in")
+    kept.sshd.stop()
+    wait_for(lambda: read_text(kept.daemon_log).count("next try in") > before, "the next try")
+    wait_for(lambda: kept.ctl("close", "h").status == 0, "closed")
+    kept.sshd.start()
+    holds_for(lambda: not transports(kept), 1.5, "nothing is opened")
 
 
 def test_server_that_drops_what_it_took(warm):
