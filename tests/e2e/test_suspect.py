@@ -171,6 +171,7 @@ until [ $(grep -c 'default route of this machine changed' {bare.daemon_log}) = 2
 done
 # A cable that is pulled, and put in again.
 ip link set right down
+until ip link show left | grep -q 'state [A-Z]*DOWN'; do read -t 0.1 x <> <(:) || :; done
 ip link set right up
 until grep -q 'link of this machine' {bare.daemon_log}; do read -t 0.1 x <> <(:) || :; done
 # More at once than the socket holds, then one.

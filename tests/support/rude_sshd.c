@@ -124,14 +124,16 @@ static void answer_global(ssh_session s, ssh_message m)
 	fflush(stdout);
 }
 
-static void answer(ssh_session s, ssh_message m, ssh_channel *channel)
+static void answer(ssh_session s, ssh_message m)
 {
+	ssh_channel channel = ssh_message_channel_request_channel(m);
+
 	switch (ssh_message_type(m)) {
 	case SSH_REQUEST_AUTH:
 		ssh_message_auth_reply_success(m, 0);
 		return;
 	case SSH_REQUEST_CHANNEL_OPEN:
-		*channel = ssh_message_channel_request_open_reply_accept(m);
+		(void)ssh_message_channel_request_open_reply_accept(m); /* the session's */
 		return;
 	case SSH_REQUEST_CHANNEL:
 		if (grab_any)
@@ -139,9 +141,9 @@ static void answer(ssh_session s, ssh_message m, ssh_channel *channel)
 		if (grab_any && ssh_message_subtype(m) != SSH_CHANNEL_REQUEST_EXEC)
 			return;
 		if (grab_any)
-			grab(s, *channel);
-		ssh_channel_send_eof(*channel);
-		ssh_channel_close(*channel);
+			grab(s, channel);
+		ssh_channel_send_eof(channel);
+		ssh_channel_close(channel);
 		return;
 	case SSH_REQUEST_GLOBAL:
 		answer_global(s, m);
@@ -166,14 +168,13 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	for (;;) {
 		ssh_session s = ssh_new();
-		ssh_channel channel = NULL;
 		ssh_message m;
 
 		if (ssh_bind_accept_fd(b, s, accept(fd, NULL, NULL)) != SSH_OK)
 			return EXIT_FAILURE;
 		if (ssh_handle_key_exchange(s) == SSH_OK) {
 			while ((m = ssh_message_get(s)) != NULL) {
-				answer(s, m, &channel);
+				answer(s, m);
 				ssh_message_free(m);
 			}
 		}
