@@ -52,6 +52,7 @@ struct pool_waiter {
 	bool lease;		 /* wants no channel */
 	uint64_t patience_until; /* loop ms: a login that fails is tried again until then */
 	uint64_t not_before;	 /* loop ms: is not served before; 0: at once */
+	unsigned drops;		 /* connections that it waited for, and that did not stay */
 	bool over;		 /* one more than may wait */
 	bool told;		 /* that it waits for a session's end */
 	bool login; /* its arrival opened a transport, or it waited for one to become ready */

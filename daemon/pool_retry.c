@@ -19,6 +19,8 @@
 /* A connection that was lost sooner did not come to stay: the next login waits as after a failed
  * one. */
 #define STAYED_MS (10 * 1000)
+/* After so many such connections, some seconds, a request that somebody waits for is told. */
+#define DROPS_MAX 8
 
 static struct config_host settings(const struct pool *pool, const struct destination *dest)
 {
@@ -100,6 +102,12 @@ static void wait_after_loss(struct pool *pool, uint64_t now, uint64_t lived_ms)
 	pool->retry_at = now + backoff_ms((pool->drops + 2) / 3, any_number());
 }
 
+static bool has_seen_enough(const struct pool_waiter *w, const void *arg)
+{
+	(void)arg;
+	return w->drops > DROPS_MAX && w->patience_until != UINT64_MAX;
+}
+
 void pool_lost(struct pool *pool, const struct slot *s, const struct cause *why)
 {
 	uint64_t now = pools_now(pool->pools);
@@ -108,9 +116,11 @@ void pool_lost(struct pool *pool, const struct slot *s, const struct cause *why)
 	wait_after_loss(pool, now, now - s->ready_since);
 	/* Who waited for its verdict, or was on it and moves, had a connection. */
 	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
+		w->drops += pool->drops > 0;
 		if (w->patience_until < until)
 			w->patience_until = until;
 	}
+	pool_fail_waiters(pool, has_seen_enough, NULL, why, false);
 	if (!passes(why->cls) || pool->group != POOL_SHARED || !settings(pool, s->dest).keep)
 		return;
 	destination_unref(pool->kept);

@@ -12,9 +12,9 @@ SK_DUMMY = "/usr/lib/openssh/regress/misc/sk-dummy/sk-dummy.so"
 class Agent:
     """ssh-agent in the foreground, ended with the box."""
 
-    def __init__(self, box, *keys, options=(), env=None):
+    def __init__(self, box, *keys, options=(), env=None, where=None):
         self.box = box
-        self.socket = str(box.dir / f"agent{len(box.clients)}")
+        self.socket = str(where or box.dir / f"agent{len(box.clients)}")
         self.proc = subprocess.Popen(["ssh-agent", "-D", "-a", self.socket, *options],
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                      env=box.environment(env), preexec_fn=die_with_parent)

@@ -8,7 +8,8 @@ import subprocess
 import pexpect
 import pytest
 
-from util import die_with_parent, holds_for, kill, read_text, wait_for
+from agents import Agent
+from util import holds_for, kill, read_text, wait_for
 
 PASSPHRASE = "open sesame 3"
 oracle = pytest.mark.oracle
@@ -26,19 +27,6 @@ def auth(bare):
     yield make
     log = read_text(bare.daemon_log)
     assert PASSPHRASE not in log and bare.account.password not in log, "a secret is in the log"
-
-
-class Agent:
-    def __init__(self, box, *keys):
-        self.socket = str(box.dir / f"agent{len(box.clients)}")
-        self.proc = subprocess.Popen(["ssh-agent", "-D", "-a", self.socket],
-                                     stdout=subprocess.DEVNULL, env=box.env,
-                                     preexec_fn=die_with_parent)
-        box.clients.append(self.proc)
-        wait_for(lambda: os.path.exists(self.socket), "the agent's socket")
-        self.env = {"SSH_AUTH_SOCK": self.socket}
-        for key in keys:
-            subprocess.run(["ssh-add", "-q", str(key)], env={**box.env, **self.env}, check=True)
 
 
 def allow(box, *names):

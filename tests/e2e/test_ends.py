@@ -94,7 +94,8 @@ def test_server_that_ends_each_connection_after_the_login(bare):
     bare.start_daemon()
     result = bare.run("h", "true")
     assert result.status == 255 and "connection" in result.err, result
-    assert 0 < sshd.logins() <= 5
+    # At most eight while it waits for one, each of the three times that it got one.
+    assert 0 < sshd.logins() <= 32
 
 
 @pytest.mark.parametrize("options,words", [

@@ -1,12 +1,12 @@
 """What makes a connection what it is: who gets a transport of their own, and who does not."""
 import json
 import socket
-import subprocess
 import sys
 import threading
 
 import pytest
 
+from agents import Agent
 from util import SLOW, free_port, wait_for
 
 
@@ -156,12 +156,7 @@ def test_identity_agent_of_the_directory(held):
     """IdentityAgent by a relative name is looked for where the client stands."""
     folder = held.dir / "one"
     folder.mkdir()
-    agent = subprocess.Popen(["/usr/bin/ssh-agent", "-D", "-a", str(folder / "agent")],
-                             stdout=subprocess.DEVNULL, env=held.environment(None))
-    held.clients.append(agent)
-    wait_for((folder / "agent").exists, "the agent's socket")
-    subprocess.run(["/usr/bin/ssh-add", "-q", str(held.keys.user)], check=True,
-                   env=held.environment({"SSH_AUTH_SOCK": folder / "agent"}))
+    Agent(held, held.keys.user, where=folder / "agent")
     held.host("a", held.sshd, IdentityFile="/dev/null", IdentityAgent="agent")
     result = held.run("-o", "BatchMode=yes", "a", "echo in", cwd=held.dir)
     assert result.status == 255, result
