@@ -18,7 +18,9 @@ foreach(src ${E2E_SRC})
 endforeach()
 # The long ones first: the others fill the gaps.
 foreach(name test_hostile test_lifecycle test_transfer test_config test_exec test_tools_rsync
-        test_tools_ansible test_oracle_forward)
+        test_tools_ansible test_oracle_forward test_sticky test_ends test_suspect test_proxy test_learn
+        test_jump test_causes_idle test_causes_network test_back test_backpressure test_notice
+        test_progress test_trust_more test_tty test_tool_lines)
   set_tests_properties(e2e.${name} PROPERTIES COST 100)
 endforeach()
 
