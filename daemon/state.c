@@ -88,20 +88,22 @@ static bool write_all(int fd, const char *text, size_t len)
 	return true;
 }
 
-static void do_aside(const char *path)
+static bool do_aside(const char *path)
 {
 	char bad[PATH_MAX + 96];
 
 	snprintf(bad, sizeof(bad), "%s.bad", path);
-	(void)rename(path, bad);
+	return rename(path, bad) == 0;
 }
 
 /* What is there and cannot be read is not written over either. */
 static void cannot_read(struct batch *b, const char *path, const char *why)
 {
-	snprintf(b->aside, sizeof(b->aside), "cannot read %.300s: %s; it is set aside as .bad",
-		 path, why);
-	do_aside(path);
+	if (do_aside(path))
+		snprintf(b->aside, sizeof(b->aside),
+			 "cannot read %.300s: %s; it is set aside as .bad", path, why);
+	else
+		fail(b, "cannot set aside what cannot be read,", path);
 }
 
 static void do_load(struct batch *b, struct op *op, const char *path)
@@ -182,7 +184,7 @@ static void run(void *ctx)
 			do_replace(b, op, path);
 			break;
 		case ASIDE:
-			do_aside(path);
+			(void)do_aside(path);
 			break;
 		}
 	}
