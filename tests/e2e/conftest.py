@@ -1,4 +1,5 @@
 """Fixtures, failure logs, the list of allowed skips, and a deadline for every test."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from daemon import ORACLE, Box  # noqa: E402
 from forwarding import Server, echo  # noqa: E402
+from netns import own_network  # noqa: E402
 from sshd import Account, Keys  # noqa: E402
 from toolbox import Tools  # noqa: E402
 from util import SLOW  # noqa: E402
@@ -141,6 +143,20 @@ def tools(box):
     made = Tools(box)
     yield made
     made.close()
+
+
+@pytest.fixture
+def network():
+    """A network with a usual MTU, and a packet filter."""
+    for program in ("ip", "nft"):
+        if shutil.which(program) is None:
+            pytest.skip("iproute2 or nftables is not installed")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(own_network(mtu=1500))
+        except OSError:
+            pytest.skip("no right to a network of its own")
+        yield
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@ loopback interface, whose packets nft(8) may drop."""
 import contextlib
 import ctypes
 import os
-import shutil
 import subprocess
-
-import pytest
 
 CLONE_NEWNET = 0x40000000
 TABLE = "hawser_test"
@@ -36,20 +33,6 @@ def own_network(hard=False, mtu=65536):
             libc.setns(before, CLONE_NEWNET)
     finally:
         os.close(before)
-
-
-@pytest.fixture
-def network():
-    """A network with a usual MTU, and a packet filter."""
-    for program in ("ip", "nft"):
-        if shutil.which(program) is None:
-            pytest.skip("iproute2 or nftables is not installed")
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(own_network(mtu=1500))
-        except OSError:
-            pytest.skip("no right to a network of its own")
-        yield
 
 
 def lose(*rules):

@@ -4,7 +4,7 @@ import subprocess
 import time
 
 from causes import begin, judge, struck, told_by_why, why
-from netns import lose, network  # noqa: F401
+from netns import lose
 from util import read_text, wait_for
 
 # Longer than what diagnose takes for an idle drop, and counted from before the last packet.
@@ -18,7 +18,7 @@ def our_port(port):
     return re.search(r":(\d+)\s+\S+:" + str(port), text)[1]
 
 
-def test_client_alive(bare, network):  # noqa: F811
+def test_client_alive(bare, network):
     """All packets are lost until the server has given up; then the network is back."""
     alive = bare.server(ClientAliveInterval=1, ClientAliveCountMax=2)
     bare.trust(alive)
@@ -33,7 +33,7 @@ def test_client_alive(bare, network):  # noqa: F811
           struck(proc, since))
 
 
-def test_idle_drop(bare, network):  # noqa: F811
+def test_idle_drop(bare, network):
     """A NAT forgets the open connection; the request goes on over a new one."""
     nat = bare.server()
     bare.trust(nat)

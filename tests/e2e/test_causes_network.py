@@ -6,7 +6,7 @@ import threading
 import time
 
 from causes import begin, judge, run, struck
-from netns import lose, network  # noqa: F401
+from netns import lose
 
 ALIVE = {"ServerAliveInterval": 1, "ServerAliveCountMax": 3}
 
@@ -77,7 +77,7 @@ def rule(lost, port):
             (f" meta length {size}" if size else ""))
 
 
-def test_causes(bare, network):  # noqa: F811
+def test_causes(bare, network):
     """The class, the host and the next step, each after what its time-outs say."""
     made, told = {}, {}
     for name, row in ROWS.items():
@@ -108,7 +108,7 @@ def test_causes(bare, network):  # noqa: F811
     assert not wrong, "\n".join(wrong)
 
 
-def test_this_machine(bare, network):  # noqa: F811
+def test_this_machine(bare, network):
     """Its address goes away; its routes change while nothing comes through."""
     made = {}
     for name, address in ("moved", "10.9.8.7"), ("routed", "10.9.8.6"):

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from netns import lose, network  # noqa: F401
+from netns import lose
 from util import read_text, wait_for
 
 
@@ -46,7 +46,7 @@ def rule(lost, port):
             (f" meta length {size}" if size else ""))
 
 
-def test_lost_packets(bare, network):  # noqa: F811
+def test_lost_packets(bare, network):
     """All at once, for each takes the time of its keepalives."""
     bare.made = {}
     for name, *_ in LOST:
@@ -84,7 +84,7 @@ def test_lost_packets(bare, network):  # noqa: F811
             os.kill(pid, signal.SIGCONT)
 
 
-def test_server_gave_up(bare, network):  # noqa: F811
+def test_server_gave_up(bare, network):
     """The path is back when the server has closed its side."""
     sshd = bare.server(ClientAliveInterval=1, ClientAliveCountMax=1)
     bare.trust(sshd)
