@@ -240,12 +240,15 @@ static bool is_over(const struct pool_waiter *w, const void *arg)
 
 static void fail_those_over(struct pool *pool)
 {
+	unsigned max = pool->pools->app->config.max_queue;
 	struct cause why;
 
 	if (pool->waiters == NULL)
 		return;
-	cause_set(&why, CAUSE_LIMIT, "%s: %u requests wait for it already",
-		  pool->waiters->dest->label, pool->pools->app->config.max_queue);
+	cause_set(&why, CAUSE_LIMIT,
+		  max == 1 ? "%s: %u request waits for it already"
+			   : "%s: %u requests wait for it already",
+		  pool->waiters->dest->label, max);
 	cause_hint(&why, "run fewer at a time, or raise queue in hawser.conf");
 	pool_fail_waiters(pool, is_over, NULL, &why, false);
 }

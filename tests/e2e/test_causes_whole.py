@@ -23,8 +23,6 @@ STAND_INS = {
                "tests/unit/test_login_auth.c", "CAUSE_PROMPT"),
     "config": ("told in ssh's own words, before there is a host", "tests/unit/test_resolve.c",
                "CAUSE_CONFIG"),
-    "daemon-stopped": ("told, but not in the journal of the next hawserd",
-                       "tests/e2e/test_causes_ended.py", "daemon_stops"),
     "client-gone": ("nobody is there to read it", "tests/e2e/test_causes_ended.py",
                     "test_client_killed"),
     "limit": ("told, but not in the journal: no connection ended",
