@@ -106,6 +106,26 @@ static bool typed_value(char *const *args, const char *keyword, char *out, size_
 	return false;
 }
 
+/* ssh(1): "-S none" shares nothing, as ControlPath=none does. */
+static bool asks_for_its_own(char *const *args)
+{
+	char typed[16];
+
+	if (typed_value(args, "controlpath", typed, sizeof(typed)) &&
+	    strcasecmp(typed, "none") == 0)
+		return true;
+	for (; args != NULL && *args != NULL; args++) {
+		const char *at = **args == '-' ? strchr(*args, 'S') : NULL;
+		const char *value = at != NULL && at[1] == '\0' ? args[1]
+				    : at != NULL		? at + 1
+								: NULL;
+
+		if (value != NULL && strcasecmp(value, "none") == 0)
+			return true;
+	}
+	return false;
+}
+
 char *destination_fill_session(struct destination *d, const struct expand_context *ctx,
 			       char *const *args)
 {
@@ -125,8 +145,7 @@ char *destination_fill_session(struct destination *d, const struct expand_contex
 	d->log_level_name = xstrdup(level != NULL ? level : "INFO");
 	d->hold_nothing =
 		typed_value(args, "controlpersist", typed, sizeof(typed)) && value_is_off(typed);
-	d->unshared = typed_value(args, "controlpath", typed, sizeof(typed)) &&
-		      strcasecmp(typed, "none") == 0;
+	d->unshared = asks_for_its_own(args);
 	d->forward_x11 = value_flag(line(d, "forwardx11"));
 	d->forward_x11_trusted = value_flag(line(d, "forwardx11trusted"));
 	d->forward_x11_timeout =

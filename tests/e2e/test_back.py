@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from faults import FaultProxy
 from forwarding import Server, echo
 from test_suspect import Frozen, doubt
 from util import free_port, holds_for, read_text, wait_for
@@ -111,6 +112,13 @@ def test_remote_forward_waits_for_its_port(warm):
         client.wait(20)
 
 
+def all_on(clients):
+    """Each said "on", and nothing went wrong."""
+    for client in clients:
+        out, _ = client.communicate(timeout=60)
+        assert out == b"on\n" and client.returncode == 0, out
+
+
 @pytest.fixture
 def kept(bare):
     """A held connection to a host with keep = yes."""
@@ -138,16 +146,42 @@ def test_kept(kept):
     assert kept.sshd.logins() == 2
 
 
+def slow(proxy):
+    """Logins through it take so long that they would all be under way at once."""
+    proxy.delay(0.05)
+    return proxy
+
+
+def alone(box, name):
+    """A request with a connection of its own."""
+    return box.popen("-S", "none", name, "echo on", stderr=subprocess.STDOUT)
+
+
 def test_paced(bare):
     """Thirty logins at one server that turns away what is more than ten at once."""
     server = bare.server(MaxStartups="10:100:10")
-    bare.host("h", server, ControlPath="none")
     bare.trust(server)
-    bare.start_daemon()
-    clients = [bare.popen("h", "echo on", stderr=subprocess.STDOUT) for _ in range(30)]
-    for client in clients:
-        out, _ = client.communicate(timeout=60)
-        assert out == b"on\n" and client.returncode == 0, out
+    with slow(FaultProxy(server.port)) as proxy:
+        bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{server.port}")
+        bare.start_daemon()
+        all_on([alone(bare, "h") for _ in range(30)])
+
+
+def test_paced_behind_a_jump_host(bare):
+    """The same for logins at several servers through one jump host."""
+    gate, ports = bare.server(), [free_port() for _ in range(3)]
+    server = bare.server(MaxStartups="10:100:10", Port=ports)
+    for one in (gate, server):
+        bare.trust(one)
+    with slow(FaultProxy(gate.port)) as proxy:
+        bare.host("gate", proxy, HostKeyAlias=f"[127.0.0.1]:{gate.port}")
+        for port in ports:
+            bare.host(f"h{port}", server, Port=port, ProxyJump="gate",
+                      HostKeyAlias=f"[127.0.0.1]:{server.port}")
+        bare.start_daemon()
+        bare.ok("gate", "true")
+        all_on([alone(bare, f"h{port}") for _ in range(8) for port in ports])
+    assert gate.logins() == 1
 
 
 def test_kept_no_longer(kept):
