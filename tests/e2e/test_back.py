@@ -158,8 +158,9 @@ def alone(box, name):
 
 
 def test_paced(bare):
-    """Thirty logins at one server that turns away what is more than ten at once."""
-    server = bare.server(MaxStartups="10:100:10")
+    """Thirty logins at one server that turns away what is more than fourteen at once: eight, and
+    what it has yet to count as logged in."""
+    server = bare.server(MaxStartups="14:100:14")
     bare.trust(server)
     with slow(FaultProxy(server.port)) as proxy:
         bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{server.port}")
@@ -170,7 +171,7 @@ def test_paced(bare):
 def test_paced_behind_a_jump_host(bare):
     """The same for logins at several servers through one jump host."""
     gate, ports = bare.server(), [free_port() for _ in range(3)]
-    server = bare.server(MaxStartups="10:100:10", Port=ports)
+    server = bare.server(MaxStartups="14:100:14", Port=ports)
     for one in (gate, server):
         bare.trust(one)
     with slow(FaultProxy(gate.port)) as proxy:
