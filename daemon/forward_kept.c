@@ -200,6 +200,14 @@ static void on_leased(void *ctx, struct pool_lease *l, bool reused)
 
 	(void)reused;
 	k->waiter = NULL;
+	if (transport_untrusted(pool_lease_transport(l))) {
+		/* Who knows whom the bytes would reach. */
+		log_warn("%s: its kept forwards end: the host key is not the one that was known",
+			 k->dest->label);
+		pool_lease_release(l);
+		free_kept(k);
+		return;
+	}
 	/* A weak one in its place: kept forwards do not hold a connection. */
 	k->lease = pool_lease_held(k->app->pools, k->dest, POOL_SHARED, true, &lease_events, k);
 	pool_lease_release(l);

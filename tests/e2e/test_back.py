@@ -278,3 +278,22 @@ def test_kept_forward_of_a_host_that_is_gone(warm):
         holds_for(lambda: not transports(warm), 1.5, "nothing is opened")
         warm.ok("h", "true")
         assert not reaches(port)
+
+
+def test_kept_forward_of_an_impostor(bare):
+    """The server that comes back has another host key: nothing is forwarded through it."""
+    port = free_port()
+    bare.sshd = bare.server(HostKeys=("ed25519",))
+    bare.trust(bare.sshd, kinds=("ed25519",))
+    bare.host("h", bare.sshd, StrictHostKeyChecking="no")
+    bare.start_daemon()
+    bare.ok("h", "true")
+    with Server(echo) as server:
+        bare.ok("-O", "forward", "-L", f"{port}:127.0.0.1:{server.port}", "h")
+        assert reaches(port)
+        bare.sshd.stop()
+        other = bare.keys.make("id_impostor")
+        bare.sshd.options["HostKey"] = str(other)
+        bare.sshd.start()
+        wait_for(lambda: "kept forwards end" in read_text(bare.daemon_log), "they end", 20)
+        assert not reaches(port)
