@@ -61,17 +61,6 @@ int forward_number(const struct forward_set *set)
 	return number;
 }
 
-void forward_make_absolute(struct forward_spec *spec, const char *cwd)
-{
-	struct forward_end *e = spec->kind == FORWARD_LOCAL ? &spec->listen : &spec->connect;
-	char *relative = e->path;
-
-	if (relative == NULL || relative[0] == '/')
-		return;
-	e->path = xasprintf("%s/%s", cwd, relative);
-	free(relative);
-}
-
 const char *forward_target(const struct forward_spec *s)
 {
 	if (s->socks)
@@ -257,17 +246,24 @@ void forward_set_list(struct forward_set *set)
 		forward_notice(set, -2, "  #%d %s", l->number, l->text);
 }
 
-struct forward_spec *forward_set_specs(const struct forward_set *set, size_t *count)
+bool forward_set_stands(const struct forward_set *set, const struct forward_spec *spec)
 {
-	struct forward_spec *specs =
-		set->nforwards > 0 ? xcalloc(set->nforwards, sizeof(*specs)) : NULL;
+	const struct forward *f = find(set, spec, "/", true);
 
-	*count = 0;
+	return f != NULL && f->batch == NULL;
+}
+
+void forward_set_each(const struct forward_set *set, forward_visit visit, void *ctx)
+{
 	for (const struct forward *f = set->forwards; f != NULL; f = f->next) {
-		if (f->batch == NULL && *count < set->nforwards)
-			forward_spec_copy(&specs[(*count)++], &f->spec);
+		struct forward_spec spec = f->spec;
+
+		if (f->batch != NULL)
+			continue;
+		if (f->accepting && spec.listen.port == 0)
+			spec.chosen = f->acceptor.port;
+		visit(ctx, &spec, f->dest);
 	}
-	return specs;
 }
 
 void forward_set_destroy(struct forward_set *set)

@@ -55,13 +55,17 @@ void forward_set_owner(struct forward_set *set, const struct forward_events *eve
  * on, 0: none. */
 bool forward_set_has(const struct forward_set *set, const struct forward_spec *spec,
 		     const char *cwd, uint16_t *port);
+/* Likewise, with absolute paths, and it does not just begin. */
+bool forward_set_stands(const struct forward_set *set, const struct forward_spec *spec);
 /* Ends the one that listens there, and with whole leads there; its connections go on, as in ssh.
  * False: there is none. */
 bool forward_set_cancel(struct forward_set *set, const struct forward_spec *spec, const char *cwd,
 			bool whole);
 
-/* Copies of what is set up, with absolute paths: free by forward_specs_free(). NULL: nothing is. */
-struct forward_spec *forward_set_specs(const struct forward_set *set, size_t *count);
+/* Shows what is set up, one after the other, with absolute paths and the port that the server
+ * chose: borrowed during the call, which must not change the set. */
+typedef void (*forward_visit)(void *ctx, const struct forward_spec *spec, struct destination *dest);
+void forward_set_each(const struct forward_set *set, forward_visit visit, void *ctx);
 
 /* A number as ssh numbers its channels, for the session's own: the lowest that is free at the first
  * call. */

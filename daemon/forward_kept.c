@@ -1,9 +1,11 @@
 #include "daemon/forward_kept.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/app.h"
-#include "daemon/forward_priv.h"
+#include "daemon/forward.h"
+#include "daemon/forward_missing.h"
 #include "daemon/pool.h"
 #include "protocol/alloc.h"
 #include "protocol/log.h"
@@ -20,17 +22,16 @@ struct kept_timer {
 	struct forward_kept *of;
 };
 
-/* On a transport: lease and set, in app->kept. Between two of them: waiter. */
+/* All are in app->kept. On a transport: lease and set. Between two of them: waiter. */
 struct forward_kept {
 	struct forward_kept *next;
 	struct app *app;
-	struct destination *dest;
+	struct destination *dest; /* of the one who asked first: who is logged in as */
 	struct pool_lease *lease; /* weak */
 	struct forward_set *set;  /* as long as the transport: others may have it, too */
 	struct pool_waiter *waiter;
-	struct forward_spec *missing; /* what stood on another transport, and does not yet here */
-	size_t nmissing;
-	bool trying; /* the set is about it */
+	struct missing *missing; /* what stood on another transport, and does not yet here */
+	size_t trying;		 /* batches of the set that are about it */
 	struct kept_timer *retry;
 	unsigned tries;
 };
@@ -54,13 +55,15 @@ static void free_kept(struct forward_kept *k)
 {
 	unlink_kept(k);
 	forward_set_destroy(k->set);
+	if (k->waiter != NULL)
+		pool_leave(k->waiter);
 	if (k->lease != NULL)
 		pool_lease_release(k->lease);
 	if (k->retry != NULL) {
 		k->retry->of = NULL;
 		uv_close((uv_handle_t *)&k->retry->timer, on_timer_closed);
 	}
-	forward_specs_free(k->missing, k->nmissing);
+	missing_clear(&k->missing);
 	destination_unref(k->dest);
 	free(k);
 }
@@ -71,6 +74,8 @@ static struct forward_kept *create(struct app *app, struct destination *dest)
 
 	k->app = app;
 	k->dest = destination_ref(dest);
+	k->next = app->kept;
+	app->kept = k;
 	return k;
 }
 
@@ -78,61 +83,21 @@ static void begin_set(struct forward_kept *k)
 {
 	k->set = forward_set_create(k->app, pool_lease_transport(k->lease), k->dest->label, NULL,
 				    NULL);
-	k->next = k->app->kept;
-	k->app->kept = k;
 }
 
+/* Who has the set of k's transport. */
 static struct forward_kept *other_on(const struct forward_kept *k)
 {
 	struct forward_kept *other = k->app->kept;
 
 	while (other != NULL &&
-	       (other == k || pool_lease_transport(other->lease) != pool_lease_transport(k->lease)))
+	       (other == k || other->lease == NULL ||
+		pool_lease_transport(other->lease) != pool_lease_transport(k->lease)))
 		other = other->next;
 	return other;
 }
 
 /* --- what is missing --- */
-
-static bool is_among(const struct forward_spec *specs, size_t count,
-		     const struct forward_spec *spec)
-{
-	size_t i = 0;
-
-	while (i < count && !forward_spec_same(&specs[i], spec))
-		i++;
-	return i < count;
-}
-
-/* Takes the array over. */
-static void add_missing(struct forward_kept *k, struct forward_spec *specs, size_t count)
-{
-	if (count > 0)
-		k->missing = xreallocarray(k->missing, k->nmissing + count, sizeof(*k->missing));
-	for (size_t i = 0; i < count; i++) {
-		if (is_among(k->missing, k->nmissing, &specs[i]))
-			forward_spec_finish(&specs[i]);
-		else
-			k->missing[k->nmissing++] = specs[i];
-	}
-	free(specs);
-}
-
-/* Forgets what stands by now: somebody else may have asked for it, too. */
-static void drop_standing(struct forward_kept *k)
-{
-	size_t count, left = 0;
-	struct forward_spec *standing = forward_set_specs(k->set, &count);
-
-	for (size_t i = 0; i < k->nmissing; i++) {
-		if (is_among(standing, count, &k->missing[i]))
-			forward_spec_finish(&k->missing[i]);
-		else
-			k->missing[left++] = k->missing[i];
-	}
-	k->nmissing = left;
-	forward_specs_free(standing, count);
-}
 
 static void try_missing(struct forward_kept *k);
 
@@ -140,7 +105,7 @@ static void on_retry(uv_timer_t *timer)
 {
 	struct forward_kept *k = hw_container_of(timer, struct kept_timer, timer)->of;
 
-	if (k != NULL && k->set != NULL && !k->trying)
+	if (k != NULL && k->set != NULL && k->trying == 0)
 		try_missing(k);
 }
 
@@ -161,16 +126,22 @@ static void try_later(struct forward_kept *k)
 		       ms < PORT_RETRY_MOST_MS ? ms : PORT_RETRY_MOST_MS, 0);
 }
 
+static void they_stand(struct forward_kept *k)
+{
+	log_info("%s: its kept forwards stand again", k->dest->label);
+	k->tries = 0;
+}
+
 static void on_tried(void *ctx, size_t failed)
 {
 	struct forward_kept *k = ctx;
 
 	(void)failed;
-	k->trying = false;
-	drop_standing(k);
-	if (k->nmissing == 0) {
-		log_info("%s: its kept forwards stand again", k->dest->label);
-		k->tries = 0;
+	if (--k->trying > 0)
+		return;
+	missing_tried(&k->missing, k->set);
+	if (k->missing == NULL) {
+		they_stand(k);
 		return;
 	}
 	if (k->tries == 0)
@@ -181,13 +152,11 @@ static void on_tried(void *ctx, size_t failed)
 
 static void try_missing(struct forward_kept *k)
 {
-	struct forward_want want = {.words = FORWARD_SILENT, .dest = k->dest, .cwd = "/"};
-
-	drop_standing(k);
-	want.specs = k->missing;
-	want.count = k->nmissing;
-	k->trying = true;
-	forward_set_add(k->set, &want, on_tried, k);
+	/* Somebody else may have asked for some, too. */
+	missing_drop_standing(&k->missing, k->set);
+	k->trying = missing_try(k->missing, k->set, on_tried, k);
+	if (k->trying == 0)
+		they_stand(k);
 }
 
 /* --- coming back --- */
@@ -208,26 +177,21 @@ static void on_leased(void *ctx, struct pool_lease *l, bool reused)
 		free_kept(k);
 		return;
 	}
-	/* A weak one in its place: kept forwards do not hold a connection. */
-	k->lease = pool_lease_held(k->app->pools, k->dest, POOL_SHARED, true, &lease_events, k);
-	pool_lease_release(l);
-	if (k->lease == NULL) {
-		free_kept(k);
-		return;
-	}
+	/* Kept forwards do not hold a connection. */
+	pool_lease_weaken(l);
+	k->lease = l;
 	other = other_on(k);
 	if (other == NULL) {
 		begin_set(k);
 		other = k;
 	} else {
 		/* Somebody has asked for others meanwhile: they become one set. */
-		add_missing(other, k->missing, k->nmissing);
-		k->missing = NULL;
-		k->nmissing = 0;
+		for (const struct missing *m = k->missing; m != NULL; m = m->next)
+			missing_add(&other->missing, &m->spec, m->dest);
 		free_kept(k);
 	}
 	other->tries = 0;
-	if (!other->trying)
+	if (other->trying == 0)
 		try_missing(other);
 }
 
@@ -262,21 +226,19 @@ static void wait_for_connection(struct forward_kept *k);
 static void on_lost(void *ctx, const struct cause *why)
 {
 	struct forward_kept *k = ctx;
-	struct forward_spec *standing;
-	size_t count;
 
 	k->lease = NULL; /* gone with the call */
 	if (!pool_comes_back(k->app, k->dest, why)) {
 		free_kept(k);
 		return;
 	}
-	standing = forward_set_specs(k->set, &count);
-	add_missing(k, standing, count);
-	unlink_kept(k);
+	if (k->trying > 0)
+		missing_tried(&k->missing, k->set);
+	k->trying = 0;
+	missing_add_standing(&k->missing, k->set);
 	forward_set_destroy(k->set);
 	k->set = NULL;
-	k->trying = false;
-	if (k->nmissing == 0)
+	if (k->missing == NULL)
 		free_kept(k);
 	else
 		wait_for_connection(k);
@@ -304,52 +266,59 @@ static void wait_for_connection(struct forward_kept *k)
 
 /* --- for who asks --- */
 
-/* Those of the transport that is held for dest. NULL: none is held; or it has none, and these were
- * not to be created. */
-static struct forward_kept *find(struct app *app, struct destination *dest, bool creating)
+struct forward_set *forward_kept_find(struct app *app, struct destination *dest)
 {
 	struct forward_kept *k = create(app, dest), *other;
 
 	k->lease = pool_lease_held(app->pools, dest, POOL_ANY, true, &lease_events, k);
 	other = k->lease != NULL ? other_on(k) : NULL;
-	if (k->lease == NULL || other != NULL || !creating) {
+	if (k->lease == NULL || other != NULL) {
 		free_kept(k);
-		return other;
+		return other != NULL ? other->set : NULL;
 	}
 	begin_set(k);
-	return k;
+	return k->set;
 }
 
-struct forward_set *forward_kept_find(struct app *app, struct destination *dest)
-{
-	struct forward_kept *k = find(app, dest, true);
-
-	return k != NULL ? k->set : NULL;
-}
-
-/* One that is to be tried again. False: there is none. */
+/* One that is to be tried again, or just is. False: there is none. */
 static bool cancel_missing(struct forward_kept *k, const struct forward_spec *spec, const char *cwd)
 {
-	struct forward_spec wanted;
-	size_t i = 0;
+	struct missing *m = missing_find(k->missing, spec, cwd);
 
-	forward_spec_copy(&wanted, spec);
-	forward_make_absolute(&wanted, cwd);
-	while (i < k->nmissing && !forward_spec_same(&k->missing[i], &wanted))
-		i++;
-	forward_spec_finish(&wanted);
-	if (i == k->nmissing || k->trying)
+	if (m == NULL || m->cancelled)
 		return false;
-	forward_spec_finish(&k->missing[i]);
-	k->missing[i] = k->missing[--k->nmissing];
+	if (m->trying) {
+		m->cancelled = true;
+		return true;
+	}
+	missing_drop(&k->missing, m);
+	if (k->missing == NULL && k->set == NULL)
+		free_kept(k); /* nothing is waited for any more */
 	return true;
 }
 
-bool forward_kept_cancel(struct app *app, struct destination *dest, const struct forward_spec *spec,
-			 const char *cwd)
+bool forward_kept_cancel(struct app *app, const struct destination *dest,
+			 const struct forward_spec *spec, const char *cwd)
 {
-	struct forward_kept *k = find(app, dest, false);
+	struct forward_kept *k, *next;
 
-	return k != NULL &&
-	       (forward_set_cancel(k->set, spec, cwd, true) || cancel_missing(k, spec, cwd));
+	for (k = app->kept; k != NULL; k = next) {
+		next = k->next;
+		if (strcmp(k->dest->key, dest->key) != 0)
+			continue;
+		if (k->set != NULL && forward_set_cancel(k->set, spec, cwd, true))
+			return true;
+		if (cancel_missing(k, spec, cwd))
+			return true;
+	}
+	return false;
+}
+
+bool forward_kept_away(const struct app *app, const struct destination *dest)
+{
+	const struct forward_kept *k = app->kept;
+
+	while (k != NULL && (k->waiter == NULL || strcmp(k->dest->key, dest->key) != 0))
+		k = k->next;
+	return k != NULL;
 }

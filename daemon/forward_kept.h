@@ -13,8 +13,11 @@ struct forward_set;
 /* The set on the transport that is held for dest, made where there is none; it is gone when that
  * transport ends, not before. NULL: none is held. */
 struct forward_set *forward_kept_find(struct app *app, struct destination *dest);
-/* Ends one, be it set up or to be tried again; cwd as in forward_want. False: there is none. */
-bool forward_kept_cancel(struct app *app, struct destination *dest, const struct forward_spec *spec,
-			 const char *cwd);
+/* Ends one, be it set up, to be tried again, or without a transport for now; cwd as in
+ * forward_want. False: there is none. */
+bool forward_kept_cancel(struct app *app, const struct destination *dest,
+			 const struct forward_spec *spec, const char *cwd);
+/* Some of dest wait for a transport. */
+bool forward_kept_away(const struct app *app, const struct destination *dest);
 
 #endif

@@ -108,8 +108,6 @@ void forward_timer_arm(struct forward_set *set, uint64_t ms);
 void forward_changed(struct forward_set *set);
 /* Unlinks, stops and frees it. */
 void forward_free(struct forward *f);
-/* The path on our side of it may be relative. */
-void forward_make_absolute(struct forward_spec *spec, const char *cwd);
 
 /* As ssh writes them: "socks" where the peer names the target, port -2 with a path. */
 const char *forward_target(const struct forward_spec *s);

@@ -15,6 +15,12 @@ static const char *address_of(const struct forward_end *listen)
 	return strcmp(listen->host, "*") == 0 ? "" : listen->host;
 }
 
+/* 0: the server is to choose. */
+static uint16_t wanted_port(const struct forward_spec *s)
+{
+	return s->listen.port != 0 ? s->listen.port : s->chosen;
+}
+
 static void on_accept(void *ctx, struct channel *c, const struct incoming *in)
 {
 	forward_link_remote(ctx, c, in);
@@ -37,7 +43,7 @@ static void on_listening(void *ctx, bool ok, uint16_t port)
 	struct forward *f = ctx;
 
 	f->asking = false;
-	if (ok && f->spec.listen.port == 0)
+	if (ok && wanted_port(&f->spec) == 0)
 		f->acceptor.port = port;
 	ok = ok && f->acceptor.port != 0;
 	if (ok) {
@@ -55,12 +61,12 @@ void forward_remote_start(struct forward *f)
 	/* Before it is asked for: the first connection may come together with the answer. */
 	f->acceptor = (struct transport_acceptor){.kind = INCOMING_TCP,
 						  .address = f->address,
-						  .port = f->spec.listen.port,
+						  .port = wanted_port(&f->spec),
 						  .accept = on_accept,
 						  .ctx = f};
 	f->asking = f->accepting = true;
 	transport_accept(f->set->transport, &f->acceptor);
-	transport_listen(f->set->transport, f->address, f->spec.listen.port, on_listening, f);
+	transport_listen(f->set->transport, f->address, f->acceptor.port, on_listening, f);
 }
 
 void forward_remote_stop(struct forward *f)

@@ -37,9 +37,21 @@ void forward_end_copy(struct forward_end *to, const struct forward_end *from)
 
 void forward_spec_copy(struct forward_spec *to, const struct forward_spec *from)
 {
-	*to = (struct forward_spec){.kind = from->kind, .socks = from->socks};
+	*to = (struct forward_spec){
+		.kind = from->kind, .socks = from->socks, .chosen = from->chosen};
 	forward_end_copy(&to->listen, &from->listen);
 	forward_end_copy(&to->connect, &from->connect);
+}
+
+void forward_make_absolute(struct forward_spec *spec, const char *cwd)
+{
+	struct forward_end *e = spec->kind == FORWARD_LOCAL ? &spec->listen : &spec->connect;
+	char *relative = e->path;
+
+	if (relative == NULL || relative[0] == '/')
+		return;
+	e->path = xasprintf("%s/%s", cwd, relative);
+	free(relative);
 }
 
 static bool same_text(const char *a, const char *b)

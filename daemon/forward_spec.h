@@ -22,6 +22,7 @@ struct forward_spec {
 	struct forward_end listen;
 	struct forward_end connect; /* unused when socks */
 	bool socks;		    /* who connects says where to, by SOCKS 4 or 5 */
+	uint16_t chosen; /* listen.port 0: what the server chose before, and is asked for again */
 };
 
 /* The forwards that the lines of `ssh -G` name, in the order in which ssh sets them up: local and
@@ -31,6 +32,8 @@ bool forward_specs_parse(char *const *lines, struct forward_spec **out, size_t *
 void forward_specs_free(struct forward_spec *specs, size_t count);
 void forward_spec_copy(struct forward_spec *to, const struct forward_spec *from);
 void forward_spec_finish(struct forward_spec *s);
+/* The path on our side of it may be relative: to cwd. */
+void forward_make_absolute(struct forward_spec *spec, const char *cwd);
 bool forward_spec_same(const struct forward_spec *a, const struct forward_spec *b);
 bool forward_spec_same_listener(const struct forward_spec *a, const struct forward_spec *b);
 

@@ -253,7 +253,7 @@ static void fail_those_over(struct pool *pool)
 	pool_fail_waiters(pool, is_over, NULL, &why, false);
 }
 
-static bool any_ready(const struct pool *pool)
+bool pool_any_ready(const struct pool *pool)
 {
 	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
 		if (slot_serves(s))
@@ -267,7 +267,7 @@ static void end_unwanted(struct pool *pool)
 {
 	struct cause why;
 
-	if (pool->waiters != NULL || any_ready(pool) || pool_keeps(pool))
+	if (pool->waiters != NULL || pool_any_ready(pool) || pool_keeps(pool))
 		return;
 	for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 		if (s->ready || s->draining)
@@ -284,7 +284,7 @@ static void tell_waiting(struct pool *pool)
 {
 	char text[64];
 
-	if (pool->waiters == NULL || pool->limit == 0 || !any_ready(pool) ||
+	if (pool->waiters == NULL || pool->limit == 0 || !pool_any_ready(pool) ||
 	    count_slots(pool, true) > 0)
 		return;
 	snprintf(text, sizeof(text), "waiting for one of %u session%s", pool->limit,
@@ -419,11 +419,12 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	w->env = want->env;
 	w->terminal = want->terminal;
 	w->can_ask = want->can_ask;
+	w->patient = want->patient;
 	w->unattended = want->unattended;
 	w->patience_until = pool_patience(pool, want);
 	if (want->delay_ms > 0)
 		w->not_before = pools_now(p) + want->delay_ms;
-	w->login = !any_ready(pool);
+	w->login = !pool_any_ready(pool);
 	w->over = count_waiters(pool) >= p->app->config.max_queue;
 	while (!want->front && *link != NULL)
 		link = &(*link)->next;
@@ -453,7 +454,7 @@ const char *pool_waiter_why(const struct pool_waiter *w)
 		return NULL;
 	if (any_suspect(pool))
 		return "the held connection is being tested";
-	if (any_ready(pool))
+	if (pool_any_ready(pool))
 		return "the held connections are full";
 	if (count_slots(pool, true) > 0)
 		return "a connection is being opened already";

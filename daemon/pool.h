@@ -150,6 +150,8 @@ void pool_decline(struct pool_waiter *w);
  * keep the transport from being idle. Only events.lost comes. */
 struct pool_lease *pool_lease_held(struct pools *p, const struct destination *dest, uint64_t group,
 				   bool weak, const struct pool_events *events, void *ctx);
+/* It does not keep the transport from being idle any more. */
+void pool_lease_weaken(struct pool_lease *l);
 struct transport *pool_lease_transport(const struct pool_lease *l); /* borrowed */
 void pool_lease_release(struct pool_lease *l);
 

@@ -33,16 +33,20 @@ void slot_drain(struct slot *s, const struct cause *why)
 	pool_touch(s->pool);
 }
 
+void slot_drain_cause(const struct slot *s, struct cause *why)
+{
+	if (s->drain_why != NULL)
+		*why = *s->drain_why;
+	else
+		cause_set(why, CAUSE_CLOSED_BY_USER, "the connection to %s was closed on request",
+			  s->dest->label);
+}
+
 void slot_close_drained(struct slot *s)
 {
 	struct cause why;
 
-	if (s->drain_why != NULL) {
-		slot_close(s, s->drain_why);
-		return;
-	}
-	cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was closed on request",
-		  s->dest->label);
+	slot_drain_cause(s, &why);
 	slot_close(s, &why);
 }
 

@@ -48,7 +48,7 @@ struct pool_waiter {
 	const struct pool_events *events;
 	void *ctx;
 	char *const *env;
-	bool terminal, can_ask, unattended;
+	bool terminal, can_ask, patient, unattended;
 	bool lease;		 /* wants no channel */
 	uint64_t patience_until; /* loop ms: a login that fails is tried again until then */
 	uint64_t not_before;	 /* loop ms: is not served before; 0: at once */
@@ -130,6 +130,8 @@ void pools_login_over(struct pools *p);
 /* pool_age.c */
 /* No new sessions: closed when the last has ended, or now where none runs. why is copied. */
 void slot_drain(struct slot *s, const struct cause *why);
+/* Why a draining one drains. */
+void slot_drain_cause(const struct slot *s, struct cause *why);
 /* A draining one is not in use any more. */
 void slot_close_drained(struct slot *s);
 /* It is ready: its age begins. */
@@ -146,6 +148,8 @@ void pools_fail_locked(struct pool *pool);
 void pools_tell_idle(struct pools *p);
 
 /* pool.c */
+/* There is a transport that new sessions may be put on. */
+bool pool_any_ready(const struct pool *pool);
 /* Serves waiters from the top of the loop, soon. */
 void pool_touch(struct pool *pool);
 /* Ends the waiters for which test() holds (all when NULL). */

@@ -88,6 +88,15 @@ static unsigned any_number(void)
 	return random;
 }
 
+static bool is_logging_in(const struct pool *pool)
+{
+	const struct slot *s = pool->slots;
+
+	while (s != NULL && (s->ready || s->draining))
+		s = s->next;
+	return s != NULL;
+}
+
 /* At once after the first loss. A server that takes logins and drops them is not logged in to as
  * fast as that goes. */
 static void wait_after_loss(struct pool *pool, uint64_t now, uint64_t lived_ms)
@@ -95,8 +104,8 @@ static void wait_after_loss(struct pool *pool, uint64_t now, uint64_t lived_ms)
 	pool->failures = 0;
 	pool->retry_at = 0;
 	pool->drops = lived_ms < STAYED_MS ? pool->drops + 1 : 0;
-	if (pool->drops < 2)
-		return;
+	if (pool->drops < 2 || is_logging_in(pool))
+		return; /* the end of that login says how it goes on */
 	pool->tried_at = now;
 	/* It did take the logins: the time grows three times slower than where it does not. */
 	pool->retry_at = now + backoff_ms((pool->drops + 2) / 3, any_number());
@@ -208,8 +217,11 @@ void pool_came_back(struct pool *pool)
 
 void pool_asked_again(struct pool *pool)
 {
-	if (pool->retry_at != 0 && pools_now(pool->pools) >= pool->tried_at + ASK_AGAIN_MS)
-		pool->retry_at = 0;
+	uint64_t soon = pool->tried_at + ASK_AGAIN_MS;
+
+	if (pool->retry_at == 0 || pool->retry_at <= soon)
+		return;
+	pool->retry_at = pools_now(pool->pools) >= soon ? 0 : soon;
 }
 
 bool pool_keeps(const struct pool *pool)

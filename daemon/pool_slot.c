@@ -317,13 +317,19 @@ static void login_failed(struct slot *s, const struct cause *why, bool handover)
 	pool_fail_waiters(pool, asked_nobody ? same_batch : NULL, s->dest, why, handover);
 }
 
+/* A transport whose end was asked for, or due, takes with it what only stood on it, however it
+ * ended; who uses it hears what happened. */
 static void end_leases(struct slot *s, const struct cause *why)
 {
+	struct cause due = *why;
+
+	if (s->draining)
+		slot_drain_cause(s, &due);
 	while (s->leases != NULL) {
 		struct pool_lease *l = s->leases;
 
 		s->leases = l->next;
-		l->events->lost(l->ctx, why);
+		l->events->lost(l->ctx, l->weak ? &due : why);
 		free(l);
 	}
 }
@@ -345,6 +351,12 @@ void pool_lease_release(struct pool_lease *l)
 	slot_changed(s);
 }
 
+void pool_lease_weaken(struct pool_lease *l)
+{
+	l->weak = true;
+	slot_changed(l->slot);
+}
+
 static void on_ended(void *ctx, const struct cause *why, bool handover)
 {
 	struct slot *s = ctx;
@@ -357,7 +369,7 @@ static void on_ended(void *ctx, const struct cause *why, bool handover)
 	free_prompt(s);
 	end_leases(s, why);
 	lend_agent_destroy(s->agent);
-	if (s->ready && !s->draining && !any_serves(pool))
+	if (s->ready && !s->draining && !pool_any_ready(pool))
 		pool_lost(pool, s, why);
 	if (!s->ready)
 		pools_login_over(pool->pools);

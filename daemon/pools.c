@@ -336,40 +336,24 @@ static void close_or_drain(struct slot *s, bool force, const char *asked_by)
 	slot_close(s, &why);
 }
 
-size_t pools_close_destination(struct pools *p, const struct destination *dest, bool force)
-{
-	size_t n = 0;
-
-	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
-		if (strcmp(pool->key, dest->key) != 0)
-			continue;
-		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
-			if (!s->ready || s->draining)
-				continue;
-			n++;
-			close_or_drain(s, force, force ? "-O exit" : "-O stop");
-		}
-	}
-	return n;
-}
-
 struct closing {
 	const struct pool *pool;
-	const char *name;
+	const char *name; /* NULL: all */
 	bool force;
 };
 
-/* Between two tries, of the pool or its own. */
+/* For nobody in particular; or, with force, for a connection that was lost: between two tries, of
+ * the pool or its own, or held back by the pace of logins. */
 static bool is_not_to_wait(const struct pool_waiter *w, const void *arg)
 {
 	const struct closing *c = arg;
+	bool lost = w->patient || c->pool->retry_at != 0 || w->not_before != 0;
 
-	return is_named(w->dest, c->name) && (c->force || w->unattended) &&
-	       (c->pool->retry_at != 0 || w->not_before != 0);
+	return is_named(w->dest, c->name) && (w->unattended || (c->force && lost));
 }
 
 /* Who waits for a connection to come back waits in vain from now on. Returns how many. */
-static size_t close_waiting(struct pool *pool, const char *name, bool force)
+static size_t close_waiting(struct pool *pool, const char *name, bool force, const char *asked_by)
 {
 	struct closing closing = {.pool = pool, .name = name, .force = force};
 	size_t n = 0;
@@ -377,14 +361,44 @@ static size_t close_waiting(struct pool *pool, const char *name, bool force)
 
 	for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next)
 		n += is_not_to_wait(w, &closing);
-	if (n == 0)
-		return 0;
-	cause_set(&why, CAUSE_CLOSED_BY_USER, "%s: connecting again was ended on request",
-		  pool->waiters->dest->label);
-	cause_hint(&why, "hawserctl close asked for it");
-	pool_fail_waiters(pool, is_not_to_wait, &closing, &why, false);
+	if (n > 0) {
+		cause_set(&why, CAUSE_CLOSED_BY_USER, "%s: connecting again was ended on request",
+			  pool->waiters->dest->label);
+		cause_hint(&why, "%s asked for it", asked_by);
+		pool_fail_waiters(pool, is_not_to_wait, &closing, &why, false);
+	}
+	/* To be opened again for nobody: that is over. */
+	if (pool_keeps(pool) && is_named(pool->kept, name)) {
+		n += pool->slots == NULL;
+		pool_came_back(pool);
+	}
 	pool_touch(pool);
 	return n;
+}
+
+size_t pools_close_destination(struct pools *p, const struct destination *dest, bool force)
+{
+	const char *asked_by = force ? "-O exit" : "-O stop";
+	size_t n = 0;
+
+	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		if (strcmp(pool->key, dest->key) != 0)
+			continue;
+		n += close_waiting(pool, NULL, force, asked_by);
+		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
+			if (!s->ready || s->draining)
+				continue;
+			n++;
+			close_or_drain(s, force, asked_by);
+		}
+	}
+	return n;
+}
+
+/* A login that somebody still waits for is not cut without force. */
+static bool is_to_close(const struct slot *s, const char *name, bool force)
+{
+	return matches(s, name) && (force || s->ready || s->pool->waiters == NULL);
 }
 
 size_t pools_close(struct pools *p, const char *name, bool force)
@@ -392,15 +406,9 @@ size_t pools_close(struct pools *p, const char *name, bool force)
 	size_t n = 0;
 
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
-		n += pool->slots == NULL ? close_waiting(pool, name, force) : 0;
-		/* It waits to be opened again: that is over. */
-		if (pool->slots == NULL && pool_keeps(pool) && is_named(pool->kept, name)) {
-			n++;
-			pool_came_back(pool);
-			pool_touch(pool);
-		}
+		n += close_waiting(pool, name, force, "hawserctl close");
 		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
-			if (!matches(s, name))
+			if (!is_to_close(s, name, force))
 				continue;
 			n++;
 			close_or_drain(s, force, "hawserctl close");

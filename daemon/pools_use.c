@@ -8,15 +8,22 @@
 
 #include "protocol/alloc.h"
 
-static struct slot *find_held(const struct pools *p, const struct destination *dest, uint64_t group)
+static bool is_usable(const struct slot *s, bool silent_too)
+{
+	return silent_too ? s->ready && !s->draining &&
+				    transport_state(s->transport) == TRANSPORT_READY
+			  : slot_serves(s);
+}
+
+static struct slot *find_held(const struct pools *p, const struct destination *dest, uint64_t group,
+			      bool silent_too)
 {
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
 		if (strcmp(pool->key, dest->key) != 0 ||
 		    (group != POOL_ANY && pool->group != group))
 			continue;
 		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
-			if (s->ready && !s->draining &&
-			    transport_state(s->transport) == TRANSPORT_READY)
+			if (is_usable(s, silent_too))
 				return s;
 		}
 	}
@@ -26,9 +33,11 @@ static struct slot *find_held(const struct pools *p, const struct destination *d
 struct pool_lease *pool_lease_held(struct pools *p, const struct destination *dest, uint64_t group,
 				   bool weak, const struct pool_events *events, void *ctx)
 {
-	struct slot *s = find_held(p, dest, group);
+	struct slot *s = find_held(p, dest, group, false);
 	struct pool_lease *l;
 
+	if (s == NULL)
+		s = find_held(p, dest, group, true);
 	if (s == NULL)
 		return NULL;
 	l = xcalloc(1, sizeof(*l));

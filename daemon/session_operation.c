@@ -119,12 +119,23 @@ static void cancel(struct session *s)
 		refuse(s, "cancel forward", "port not forwarded", 0); /* as ssh ends it */
 }
 
-/* The lease is given back first: its loss is what was asked for. */
+static void not_held(struct session *s)
+{
+	session_notice(s, -1, "hawser: no connection to %s is held", s->dest->label);
+	session_end_status(s, HW_EXIT_FAILURE);
+}
+
+/* What is away, and would come back, too. The lease is given back first: its loss is what was asked
+ * for. */
 static void close_all(struct session *s, bool force)
 {
-	pool_lease_release(s->lease);
+	if (s->lease != NULL)
+		pool_lease_release(s->lease);
 	s->lease = NULL;
-	pools_close_destination(s->app->pools, s->dest, force);
+	if (pools_close_destination(s->app->pools, s->dest, force) == 0) {
+		not_held(s);
+		return;
+	}
 	session_notice(s, LEVEL_WORDS, "%s request sent.", force ? "Exit" : "Stop listening");
 	session_end_status(s, 0);
 }
@@ -141,18 +152,16 @@ void session_operation_start(struct session *s)
 		return;
 	}
 	s->lease = pool_lease_held(s->app->pools, s->dest, POOL_ANY, true, &lease_events, s);
-	if (s->lease == NULL) {
-		session_notice(s, -1, "hawser: no connection to %s is held", s->dest->label);
-		session_end_status(s, HW_EXIT_FAILURE);
-		return;
-	}
-	if (strcmp(what, "check") == 0) {
-		session_notice(s, LEVEL_WORDS, "Master running (pid=%ld)", (long)getpid());
-		session_end_status(s, 0);
-	} else if (strcmp(what, "exit") == 0) {
+	if (strcmp(what, "exit") == 0) {
 		close_all(s, true);
 	} else if (strcmp(what, "stop") == 0) {
 		close_all(s, false);
+	} else if (s->lease == NULL &&
+		   !(strcmp(what, "cancel") == 0 && forward_kept_away(s->app, s->dest))) {
+		not_held(s);
+	} else if (strcmp(what, "check") == 0) {
+		session_notice(s, LEVEL_WORDS, "Master running (pid=%ld)", (long)getpid());
+		session_end_status(s, 0);
 	} else if (strcmp(what, "forward") == 0) {
 		forward(s);
 	} else if (strcmp(what, "cancel") == 0) {

@@ -174,7 +174,7 @@ static void is_back(struct session *s)
 	s->returning = s->port_told = false;
 	session_step(s, STEP_RUNNING);
 	session_notice(s, 0, "hawser: connected to %s again%s", s->dest->label,
-		       s->dest->nforwards > 0 ? "; the forwards stand" : "");
+		       s->forwards != NULL ? "; the forwards stand" : "");
 }
 
 static void wait_for_port(struct session *s)
@@ -278,6 +278,8 @@ static void forward_nothing(struct session *s)
 	if (s->dest->exit_on_forward_failure)
 		session_fail(s, "Error: forwarding disabled due to host key check failure",
 			     "see the warning about the host key", false);
+	else if (s->returning)
+		is_back(s);
 	else
 		run_local_command(s);
 }
