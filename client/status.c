@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,9 @@
 #include "client/say.h"
 #include "client/signals.h"
 #include "protocol/alloc.h"
+
+/* For a reader who does not read. */
+#define PATIENCE_MS 2000
 
 static int status_fd = -1;
 
@@ -35,11 +39,12 @@ void status_open(const struct options *o)
 	}
 	if (fd < 0)
 		return;
-	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0) {
+	/* Our own: ssh, which may take over, needs 1 and 2 even where they are the one. */
+	status_fd = fcntl((int)fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (status_fd < 0)
 		say("the descriptor %ld for the status is not open", fd);
-		return;
-	}
-	status_fd = (int)fd;
+	else if (fd > STDERR_FILENO)
+		(void)fcntl((int)fd, F_SETFD, FD_CLOEXEC);
 }
 
 static void put_text(FILE *f, const char *text)
@@ -75,20 +80,38 @@ static void put_lines(FILE *f, const char *name, const char *lines)
 	fputc(']', f);
 }
 
+/* Not for ever: nobody may read there. A piece of PIPE_BUF goes into a pipe that poll() calls
+ * writable. */
+static bool put(const char *text, size_t len)
+{
+	struct pollfd p = {.fd = status_fd, .events = POLLOUT};
+
+	while (len > 0) {
+		size_t piece = len < PIPE_BUF ? len : PIPE_BUF;
+		ssize_t n;
+
+		if (poll(&p, 1, PATIENCE_MS) == 0) {
+			errno = ETIMEDOUT;
+			return false;
+		}
+		n = write(status_fd, text, piece);
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return false;
+		if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+		}
+	}
+	return true;
+}
+
 /* Ends the object that was begun in memory, and sends it. */
 static void finish(FILE *f, char **text, const size_t *len)
 {
 	fputs("}\n", f);
 	fclose(f);
-	for (size_t at = 0; at < *len;) {
-		ssize_t n = write(status_fd, *text + at, *len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		at += (size_t)n;
-	}
+	if (!put(*text, *len))
+		say("the status could not be written: %s", strerror(errno));
 	free(*text);
 	status_fd = -1;
 }

@@ -220,13 +220,16 @@ static void take_journal(struct app *app, const char *name, const char *text, si
 {
 	char note[160];
 	size_t bad = text != NULL ? journal_take_lines(app->journal, text, len) : 0;
+	bool torn = text != NULL && len > 0 && text[len - 1] != '\n';
 
+	if (bad > 0 || torn)
+		state_repair(app->state, name, journal_line_good, bad > 0);
 	if (bad == 0)
 		return;
 	snprintf(note, sizeof(note),
-		 "%zu lines of the journal are damaged on the disk: set aside as %s.bad", bad,
-		 name);
-	state_set_aside(app->state, name);
+		 "%zu lines of the journal are damaged on the disk: set aside as %s.bad, the "
+		 "others are kept",
+		 bad, name);
 	on_state_trouble(app, note);
 }
 

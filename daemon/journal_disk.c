@@ -89,6 +89,16 @@ static bool parse(char *line, size_t len, struct journal_entry *e, bool *known)
 	return true;
 }
 
+bool journal_line_good(const char *line, size_t len)
+{
+	char *copy = xmemdup(line, len + 1);
+	struct journal_entry e;
+	bool known, good = parse(copy, len, &e, &known);
+
+	free(copy);
+	return good;
+}
+
 size_t journal_take_lines(struct journal *j, const char *text, size_t len)
 {
 	size_t end = len, bad = 0;

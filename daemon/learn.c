@@ -12,12 +12,13 @@
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
-/* Quiet that is shorter says nothing of NATs: the shortest time-outs in use are 20 to 30 s. Less
- * for a death, so that a test need not wait. */
+/* Quiet that is shorter says nothing of NATs: the shortest time-outs in use are 20 to 30 s. */
 #define LIVED_MIN_S 5.0
-#define DIED_MIN_S  1.5
+#define DIED_MIN_S  10.0
 /* A death counts if a new connection stands within so long: else the path was down. */
-#define CONFIRM_S 60.0
+#define CONFIRM_S 10.0
+/* So many count where something else may have been: a server that was started anew, an outage. */
+#define DOUBTS_MAX 2
 /* No quiet lasts longer than this part of one that died, or of one that lived. */
 #define DIED_PART	 0.3
 #define LIVED_PART	 0.9
@@ -158,7 +159,13 @@ void learn_gap_lived(struct learn *l, const char *host, double gap_s)
 	learn_save(l);
 }
 
-void learn_gap_died(struct learn *l, const char *host, double gap_s)
+/* No longer than what has lived before, but for the rhythm of keepalives. */
+static bool has_lived(const struct known *k, double gap_s)
+{
+	return k->gap_lived_s > 0 && gap_s <= k->gap_lived_s * 1.05 + 0.5;
+}
+
+void learn_gap_died(struct learn *l, const char *host, double gap_s, bool sure)
 {
 	struct known *k;
 
@@ -167,6 +174,7 @@ void learn_gap_died(struct learn *l, const char *host, double gap_s)
 	k = touch(l, host);
 	k->maybe_died_s = gap_s;
 	k->maybe_at_s = now_s();
+	k->maybe_doubtful = !sure || has_lived(k, gap_s);
 }
 
 static void heal(struct learn *l, const char *host, struct known *k)
@@ -193,7 +201,9 @@ void learn_opened(struct learn *l, const char *host)
 	heal(l, host, k);
 	if (k->maybe_died_s <= 0)
 		return;
-	if (now_s() - k->maybe_at_s <= CONFIRM_S) {
+	if (now_s() - k->maybe_at_s <= CONFIRM_S &&
+	    (!k->maybe_doubtful || ++k->doubts >= DOUBTS_MAX)) {
+		k->doubts = 0;
 		k->gap_deaths++;
 		if (k->gap_died_s <= 0 || k->maybe_died_s < k->gap_died_s)
 			k->gap_died_s = k->maybe_died_s;

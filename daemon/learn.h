@@ -34,8 +34,9 @@ bool learn_get(const struct learn *l, const char *host, struct learnt *out);
 void learn_opened(struct learn *l, const char *host);
 /* An answer came to what was sent after so many seconds of quiet. */
 void learn_gap_lived(struct learn *l, const char *host, double gap_s);
-/* None came, and the transport has ended. It counts once a new one is there. */
-void learn_gap_died(struct learn *l, const char *host, double gap_s);
+/* None came, and the transport has ended. It counts once a new one is there; where it is not sure
+ * that the quiet was to blame (or has lived before), the second time. */
+void learn_gap_died(struct learn *l, const char *host, double gap_s, bool sure);
 /* The other side ended a transport of that age without a word. */
 void learn_age_died(struct learn *l, const char *host, double age_s);
 void learn_sessions(struct learn *l, const char *host, unsigned limit);

@@ -20,6 +20,8 @@ struct known {
 	uint64_t used; /* Unix time */
 
 	double maybe_died_s, maybe_at_s; /* not yet confirmed; 0: none */
+	bool maybe_doubtful;
+	unsigned doubts; /* doubtful deaths that were confirmed, in a row */
 };
 
 struct learn {

@@ -286,7 +286,7 @@ static void hang_up(struct session *s)
 
 void session_stop(struct session *s)
 {
-	bool over = s->ending, ran = session_may_have_run(s);
+	bool over = s->ending || s->waiting, ran = session_may_have_run(s);
 
 	hang_up(s);
 	if (!over) {

@@ -53,7 +53,7 @@ void session_account(struct session *s)
 {
 	struct proto_exit *r = &s->result;
 
-	r->stage = xstrdup(steps[s->step].name);
+	r->stage = xstrdup(steps[reached(s)].name);
 	r->cause = s->ended_by != CAUSE_NONE ? xstrdup(cause_name(s->ended_by)) : NULL;
 	r->evidence = s->evidence;
 	s->evidence = NULL;

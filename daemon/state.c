@@ -16,7 +16,7 @@
 #define ROTATE_AT   ((off_t)1024 * 1024)
 #define LOAD_MAX    ((off_t)4 * 1024 * 1024)
 
-enum kind { LOAD, APPEND, REPLACE, ASIDE };
+enum kind { LOAD, APPEND, REPLACE, REPAIR, ASIDE };
 
 struct op {
 	struct op *next;
@@ -26,6 +26,8 @@ struct op {
 	size_t len;
 	state_loaded loaded;
 	void *ctx;
+	state_line_good good;
+	bool keep_bad;
 };
 
 struct batch {
@@ -33,6 +35,7 @@ struct batch {
 	struct op *ops;
 	char dir[PATH_MAX];
 	char why[512];	 /* what failed first; "" nothing */
+	char stuck[64];	 /* damaged, and could not be set aside: is not written over */
 	char aside[512]; /* what was set aside, for it could not be read; "" nothing */
 };
 
@@ -43,6 +46,7 @@ struct state {
 	void *ctx;
 	struct op *first, **last; /* that wait */
 	size_t pending;		  /* bytes of their text */
+	char stuck[64];		  /* as in batch */
 	bool running, told, dropping, ending;
 	uv_timer_t timer;
 };
@@ -131,6 +135,16 @@ static void do_load(struct batch *b, struct op *op, const char *path)
 	close(fd);
 }
 
+/* A line that was torn as it was written must not take the next one with it. */
+static bool end_torn_line(int fd)
+{
+	struct stat st;
+	char last = '\n';
+
+	return fstat(fd, &st) != 0 || st.st_size == 0 || pread(fd, &last, 1, st.st_size - 1) != 1 ||
+	       last == '\n' || write_all(fd, "\n", 1);
+}
+
 static void do_append(struct batch *b, struct op *op, const char *path)
 {
 	char old[PATH_MAX + 96];
@@ -141,8 +155,8 @@ static void do_append(struct batch *b, struct op *op, const char *path)
 		snprintf(old, sizeof(old), "%s.1", path);
 		(void)rename(path, old);
 	}
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (fd < 0 || !write_all(fd, op->text, op->len))
+	fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd < 0 || !end_torn_line(fd) || !write_all(fd, op->text, op->len))
 		fail(b, "cannot write", path);
 	if (fd >= 0)
 		close(fd);
@@ -163,6 +177,47 @@ static void do_replace(struct batch *b, struct op *op, const char *path)
 		close(fd);
 }
 
+/* In place; the new length. */
+static size_t keep_good_lines(char *text, size_t len, state_line_good good)
+{
+	size_t kept = 0;
+
+	for (size_t at = 0; at < len;) {
+		const char *newline = memchr(text + at, '\n', len - at);
+		size_t line = newline != NULL ? (size_t)(newline - text) - at : 0;
+
+		if (newline == NULL)
+			break;
+		if (good(text + at, line)) {
+			memmove(text + kept, text + at, line + 1);
+			kept += line + 1;
+		}
+		at += line + 1;
+	}
+	return kept;
+}
+
+static void do_set_aside(struct batch *b, const struct op *op, const char *path)
+{
+	if (do_aside(path) || errno == ENOENT)
+		return;
+	fail(b, "cannot set aside", path);
+	snprintf(b->stuck, sizeof(b->stuck), "%s", op->name);
+}
+
+/* Read again: lines may have come meanwhile. */
+static void do_repair(struct batch *b, struct op *op, const char *path)
+{
+	do_load(b, op, path);
+	if (op->text == NULL)
+		return;
+	op->len = keep_good_lines(op->text, op->len, op->good);
+	if (op->keep_bad)
+		do_set_aside(b, op, path);
+	if (strcmp(b->stuck, op->name) != 0)
+		do_replace(b, op, path);
+}
+
 static void run(void *ctx)
 {
 	struct batch *b = ctx;
@@ -181,10 +236,14 @@ static void run(void *ctx)
 			do_append(b, op, path);
 			break;
 		case REPLACE:
-			do_replace(b, op, path);
+			if (strcmp(b->stuck, op->name) != 0)
+				do_replace(b, op, path);
+			break;
+		case REPAIR:
+			do_repair(b, op, path);
 			break;
 		case ASIDE:
-			(void)do_aside(path);
+			do_set_aside(b, op, path);
 			break;
 		}
 	}
@@ -219,6 +278,7 @@ static struct batch *take_batch(struct state *s)
 	b->state = s;
 	b->ops = s->first;
 	snprintf(b->dir, sizeof(b->dir), "%s", s->dir);
+	memcpy(b->stuck, s->stuck, sizeof(b->stuck));
 	s->first = NULL;
 	s->last = &s->first;
 	s->pending = 0;
@@ -229,6 +289,7 @@ static void finish(struct state *s, struct batch *b)
 {
 	if (b->why[0] == '\0')
 		s->told = s->dropping = false;
+	memcpy(s->stuck, b->stuck, sizeof(s->stuck));
 	while (b->ops != NULL) {
 		struct op *op = b->ops;
 
@@ -385,6 +446,17 @@ void state_replace(struct state *s, const char *name, const char *text)
 	}
 	if (s->dir != NULL && has_room(s, strlen(text)))
 		add(s, REPLACE, name, text);
+}
+
+void state_repair(struct state *s, const char *name, state_line_good good, bool keep_bad)
+{
+	struct op *op;
+
+	if (s->dir == NULL)
+		return;
+	op = add(s, REPAIR, name, NULL);
+	op->good = good;
+	op->keep_bad = keep_bad;
 }
 
 void state_set_aside(struct state *s, const char *name)

@@ -30,6 +30,10 @@ void state_load(struct state *s, const char *name, state_loaded loaded, void *ct
 void state_append(struct state *s, const char *name, const char *text);
 /* Whole, by a new file and rename(2): a reader finds the old or the new. */
 void state_replace(struct state *s, const char *name, const char *text);
+/* A file whose lines are not all good is written anew with those that are; what it was becomes
+ * NAME.bad where keep_bad. good is called on another thread; line: without its newline. */
+typedef bool (*state_line_good)(const char *line, size_t len);
+void state_repair(struct state *s, const char *name, state_line_good good, bool keep_bad);
 /* A file that makes no sense becomes NAME.bad. */
 void state_set_aside(struct state *s, const char *name);
 

@@ -135,10 +135,11 @@ static void learn_from(const struct transport *t, const struct evidence *e)
 	case CAUSE_IDLE_DROP:
 		/* Not where the other side's TCP is there, and only its sshd hangs. */
 		if (e->has_tcp && e->unacked > 0)
-			learn_gap_died(l, host, e->gap_s);
+			learn_gap_died(l, host, e->gap_s, true);
 		break;
 	case CAUSE_RESET:
-		learn_gap_died(l, host, e->gap_s);
+		/* Or its machine was started anew, and nobody could tell us. */
+		learn_gap_died(l, host, e->gap_s, false);
 		break;
 	case CAUSE_SERVER_CLOSED:
 	case CAUSE_TIMED_CLOSE:

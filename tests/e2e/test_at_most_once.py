@@ -1,14 +1,16 @@
 """A request runs at most once: the connection is killed at each step that a request can be at. What
 the user reads, what --status-fd tells, and how often the command really ran, agree."""
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
 
 from test_suspect import Frozen, doubt
-from util import alive, kill, read_text, wait_for
+from util import alive, free_port, kill, read_text, wait_for
 
 
 class Call:
@@ -177,6 +179,67 @@ def test_client_is_told_to_end(away):
     call.proc.send_signal(signal.SIGTERM)
     status, _, _, told = call.end()
     assert status == 255 and told["started"] is True
+
+
+def test_stop_when_sent(away):
+    """hawserd is stopped when the request is out: the object says, as the line does, that it is not
+    known whether it ran."""
+    with Frozen(away.sshd):
+        call = Call(away, "h", append(away))
+        wait_for(lambda: json.loads(away.ctl("list", "--json").text)["items"][0]["sessions"],
+                 "sent")
+        away.ctl("stop", "--now")
+        status, _, err, told = call.end()
+    assert status == 255 and "not known whether" in err
+    assert told["started"] == "unknown" and told["stage"] == "sent"
+
+
+def test_stop_when_done(away, echoing):
+    """The command has ended, its forwarded connections have not: how it ended is known."""
+    port = free_port()
+    call = Call(away, "-v", "-L", f"{port}:127.0.0.1:{echoing.port}", "h", "cat; exit 3",
+                stdin=subprocess.PIPE)
+
+    def connect():
+        with contextlib.suppress(OSError):
+            return socket.create_connection(("127.0.0.1", port))
+        return None
+    with wait_for(connect, "the forward") as open_one:
+        open_one.sendall(b"x")
+        assert open_one.recv(1) == b"x"
+        call.proc.stdin.close()
+        while b"waiting for forwarded" not in (line := call.proc.stderr.readline()):
+            assert line
+        away.ctl("stop", "--now")
+        call.proc.stdin = None
+        status, _, err, told = call.end()
+    assert status == 3 and told["exit"] == 3 and told["started"] is True and "not known" not in err
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_beside_the_words_of_ssh(box, number):
+    """A call that becomes ssh's keeps its output where the object goes to the same place."""
+    box.host("p", box.sshd, PKCS11Provider="/nowhere.so")
+    result = box.run("--status-fd", number, "p", "echo out; echo err >&2",
+                     env={"HAWSER_FALLBACK": None})
+    assert result.out.startswith(b"out\n" if number == "2" else b"{") and b"err" in \
+        result.err.encode(), result
+    assert "handed_to" in result.err + result.out.decode() and "out\n" in result.out.decode()
+
+
+def test_nobody_reads(away):
+    """The descriptor is a pipe that is full: said, and the call ends."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    os.set_blocking(write, True)
+    done = subprocess.run([*away.command("--status-fd", write, "h", "exit 7")], env=away.env,
+                          pass_fds=[write], timeout=30, check=False, stderr=subprocess.PIPE)
+    assert done.returncode == 7 and b"status could not be written" in done.stderr
+    os.close(read)
+    os.close(write)
 
 
 def test_no_request(away):

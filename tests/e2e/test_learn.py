@@ -56,7 +56,7 @@ def nat(seconds):
 @pytest.mark.skipif(os.geteuid() != 0, reason="without root there is no network namespace")
 def test_nat_that_forgets(bare):
     """The first drop is told, then keepalives come in time, and there is no second."""
-    seconds = int(os.environ.get("HAWSER_NAT_S", "2"))
+    seconds = int(os.environ.get("HAWSER_NAT_S", "8"))
     with nat(seconds):
         bare.daemon_conf(keepalive=seconds * 3 // 2, keepalive_count=1)
         bare.sshd = bare.server()
@@ -67,12 +67,12 @@ def test_nat_that_forgets(bare):
         assert client.stdout.readline() == b"on\n"
         _, err = client.communicate(timeout=60 + seconds * 10)
         print(err.decode())
-        assert client.returncode == 255 and (b"quiet" in err or seconds < 20), err
+        assert client.returncode == 255 and b"quiet" in err, err
         bare.ok("h", "true")
         [one] = held(bare)
         assert one["keepalive_learnt"] and 0 < one["keepalive_s"] < seconds, one
         assert "keepalives every" in bare.ctl("log").text
-        client = bare.popen("h", f"sleep {seconds * 4}; echo on")
+        client = bare.popen("h", f"sleep {seconds * 3}; echo on")
         assert client.communicate(timeout=60 + seconds * 10)[0] == b"on\n"
         assert [t["id"] for t in held(bare)] == [one["id"]]
         # The next daemon knows it from the start.
@@ -148,8 +148,25 @@ def test_damaged_file(behind, name):
     behind.start_daemon()
     wait_for(lambda: "set aside" in read_text(behind.daemon_log), "it is told")
     wait_for(state(behind, name + ".bad").exists, "it is set aside")
-    assert "damaged" in behind.ctl("log").text
+    log = behind.ctl("log").text
+    assert "damaged" in log
     assert behind.ok("h", "echo on") == "on\n"
+    # What could be read is not lost with the next restart either.
+    restart(behind)
+    again = wait_for(lambda: behind.ctl("log").text, "the journal is read")
+    assert all(line in again for line in log.splitlines())
+    assert behind.ok("h", "echo on") == "on\n"
+
+
+def test_damaged_and_stuck(behind):
+    """What is damaged, and cannot be set aside, is not written over."""
+    folder = state(behind, "learnt.bad")
+    folder.mkdir(parents=True)
+    (folder / "full").touch()
+    state(behind, "learnt").write_text("hawser learnt 1\n01234567\tme@127.0.0.1:22\n")
+    behind.start_daemon()
+    wait_for(lambda: "cannot set aside" in read_text(behind.daemon_log), "it is told")
+    assert "01234567" in state(behind, "learnt").read_text()
 
 
 def test_file_that_cannot_be_read(behind):
@@ -185,6 +202,9 @@ def test_torn_line(behind):
     path.write_text(path.read_text()[:-20])
     behind.start_daemon()
     wait_for(lambda: behind.ctl("log").text.count("started") == 2, "the journal is read")
+    # Nor does it take the next line with it.
+    restart(behind)
+    wait_for(lambda: behind.ctl("log").text.count("started") == 3, "the journal is read")
     assert "damaged" not in read_text(behind.daemon_log)
 
 

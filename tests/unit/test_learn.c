@@ -23,7 +23,7 @@ static void test_death_counts_when_it_comes_back(void **state)
 	struct learnt k;
 
 	(void)state;
-	learn_gap_died(l, HOST, 30);
+	learn_gap_died(l, HOST, 30, true);
 	assert_true(learn_get(l, HOST, &k));
 	assert_int_equal(k.gap_deaths, 0);
 	learn_opened(l, HOST);
@@ -45,16 +45,21 @@ static void test_shortest_death_and_longest_life(void **state)
 
 	(void)state;
 	learn_gap_lived(l, HOST, 25);
-	learn_gap_died(l, HOST, 30);
+	learn_gap_died(l, HOST, 30, true);
 	learn_opened(l, HOST);
 	learn_get(l, HOST, &k);
 	assert_true(k.keepalive_s == 22.5); /* what has lived need not be gone far below */
-	learn_gap_died(l, HOST, 20);
+	/* Less than what has lived: once may be an outage. */
+	learn_gap_died(l, HOST, 20, true);
+	learn_opened(l, HOST);
+	learn_get(l, HOST, &k);
+	assert_true(k.gap_died_s == 30 && k.keepalive_s == 22.5);
+	learn_gap_died(l, HOST, 20, true);
 	learn_opened(l, HOST);
 	learn_get(l, HOST, &k);
 	assert_true(k.gap_died_s == 20 && k.gap_lived_s == 0);
 	assert_true(k.keepalive_s == 6);
-	learn_gap_died(l, HOST, 40);
+	learn_gap_died(l, HOST, 40, true);
 	learn_opened(l, HOST);
 	learn_get(l, HOST, &k);
 	assert_true(k.gap_died_s == 20);
@@ -66,13 +71,38 @@ static void test_shortest_death_and_longest_life(void **state)
 	learn_destroy(l);
 }
 
+static void test_what_is_no_nat(void **state)
+{
+	struct learn *l = learn_create(NULL, NULL);
+	struct learnt k;
+
+	(void)state;
+	/* A server that was started anew; so short that no NAT forgets it; an outage. */
+	learn_gap_died(l, HOST, 30, false);
+	learn_opened(l, HOST);
+	learn_gap_died(l, HOST, 9, true);
+	learn_opened(l, HOST);
+	learn_gap_died(l, HOST, 30, true);
+	l->known[0].maybe_at_s -= 11;
+	learn_opened(l, HOST);
+	learn_get(l, HOST, &k);
+	assert_int_equal(k.gap_deaths, 0);
+	assert_true(k.keepalive_s == 0);
+	/* The second reset is no chance. */
+	learn_gap_died(l, HOST, 30, false);
+	learn_opened(l, HOST);
+	learn_get(l, HOST, &k);
+	assert_int_equal(k.gap_deaths, 1);
+	learn_destroy(l);
+}
+
 static void test_death_of_long_ago(void **state)
 {
 	struct learn *l = learn_create(NULL, NULL);
 	struct learnt k;
 
 	(void)state;
-	learn_gap_died(l, HOST, 1.5);
+	learn_gap_died(l, HOST, 10, true);
 	learn_opened(l, HOST);
 	learn_get(l, HOST, &k);
 	assert_true(k.keepalive_s > 0);
@@ -129,7 +159,7 @@ static void test_file(void **state)
 
 	(void)state;
 	learn_sessions(l, HOST, 10);
-	learn_gap_died(l, HOST, 30);
+	learn_gap_died(l, HOST, 30, true);
 	learn_opened(l, HOST);
 	learn_rtt(l, "me@web2:22", 12.5);
 	text = learn_make_text(l);
@@ -265,6 +295,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_death_counts_when_it_comes_back),
 		cmocka_unit_test(test_shortest_death_and_longest_life),
+		cmocka_unit_test(test_what_is_no_nat),
 		cmocka_unit_test(test_death_of_long_ago),
 		cmocka_unit_test(test_ages),
 		cmocka_unit_test(test_bounded_and_forgotten),
