@@ -10,6 +10,8 @@
 #include "protocol/decode.h"
 #include "protocol/log.h"
 
+#define COMMAND_MAX ((size_t)255 * 1024) /* bytes */
+
 static void session_free(struct session *s)
 {
 	defer_cancel(&s->begin);
@@ -149,6 +151,14 @@ void session_fall_back(struct session *s, const char *why)
 	free(copy);
 }
 
+/* sshd ends a connection on which a packet of more than 256 KiB comes, and all that others run
+ * there would end with it. */
+static bool is_too_long(const struct session *s)
+{
+	return s->request.words.command_len > COMMAND_MAX ||
+	       (s->dest->remote_command != NULL && strlen(s->dest->remote_command) > COMMAND_MAX);
+}
+
 /* Takes the reference to dest. */
 static void proceed(struct session *s, struct destination *dest)
 {
@@ -160,6 +170,10 @@ static void proceed(struct session *s, struct destination *dest)
 	if (dest->local_command != NULL && s->request.words.operation == NULL &&
 	    !(s->request.words.flags & PROTO_CAN_RUN)) {
 		session_fall_back(s, "LocalCommand is set, and this client does not run it");
+		return;
+	}
+	if (is_too_long(s)) {
+		session_fall_back(s, "the command is longer than a shared connection takes");
 		return;
 	}
 	if (proxy_env_is_loop(dest, s->origin)) {

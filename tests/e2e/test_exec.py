@@ -29,6 +29,17 @@ def test_unknown_command_is_127(warm):
     assert result.status == 127 and "not found" in result.err
 
 
+def test_longer_than_a_packet(warm):
+    """A command that sshd ends the connection for (ssh fails) costs nobody else theirs."""
+    other = warm.popen("h", "echo on; cat", stdin=subprocess.PIPE)
+    assert other.stdout.readline() == b"on\n"
+    words = ["x" * 90000] * 3
+    assert warm.run("h", ":", *words, env={"HAWSER_FALLBACK": None}).status == 255
+    assert other.communicate(b"still there", timeout=20)[0] == b"still there"
+    assert other.returncode == 0
+    assert warm.ok("h", "echo", "x" * 60000, "y" * 60000) == "x" * 60000 + " " + "y" * 60000 + "\n"
+
+
 def test_arguments_are_joined_with_spaces(warm):
     """Words of the command are joined by single spaces and split again by the remote shell."""
     assert warm.ok("h", "echo", "a  b", "'c  d'", "$((1+2))") == "a b c  d 3\n"
