@@ -342,14 +342,14 @@ struct closing {
 	bool force;
 };
 
-/* For nobody in particular; or, with force, for a connection that was lost: between two tries, of
- * the pool or its own, or held back by the pace of logins. */
+/* For nobody in particular; or, with force, for a connection that was lost, or one that does not
+ * stand yet. What waits for room on one that does goes on to the next. */
 static bool is_not_to_wait(const struct pool_waiter *w, const void *arg)
 {
 	const struct closing *c = arg;
-	bool lost = w->patient || c->pool->retry_at != 0 || w->not_before != 0;
+	bool queued = !w->patient && pool_any_ready(c->pool);
 
-	return is_named(w->dest, c->name) && (w->unattended || (c->force && lost));
+	return is_named(w->dest, c->name) && (w->unattended || (c->force && !queued));
 }
 
 /* Who waits for a connection to come back waits in vain from now on. Returns how many. */
@@ -362,7 +362,7 @@ static size_t close_waiting(struct pool *pool, const char *name, bool force, con
 	for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next)
 		n += is_not_to_wait(w, &closing);
 	if (n > 0) {
-		cause_set(&why, CAUSE_CLOSED_BY_USER, "%s: connecting again was ended on request",
+		cause_set(&why, CAUSE_CLOSED_BY_USER, "%s: connecting was ended on request",
 			  pool->waiters->dest->label);
 		cause_hint(&why, "%s asked for it", asked_by);
 		pool_fail_waiters(pool, is_not_to_wait, &closing, &why, false);

@@ -1,4 +1,5 @@
 """A private sshd: own port, own host keys, own log that logins and sessions are counted in."""
+import contextlib
 import getpass
 import os
 import pathlib
@@ -227,6 +228,15 @@ class Sshd:
             self.proc.wait(10)
         for pid in held:
             kill(pid)
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """The listener stands still meanwhile: the system takes connections, and nobody greets."""
+        self.proc.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.proc.send_signal(signal.SIGCONT)
 
     def close(self):
         self.stop()

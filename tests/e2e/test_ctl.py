@@ -80,6 +80,23 @@ def test_close_lets_sessions_end(warm):
     assert proc.stdout.read() == b"ended\n" and proc.wait(20) == 0
 
 
+def test_close_during_a_login(box):
+    """A login that somebody waits for is not cut; with --force it is, and they hear why."""
+    with box.sshd.stopped():
+        client = box.popen("h", "echo on")
+        wait_for(lambda: items(box, "list"), "the login has begun")
+        assert box.ctl("close", "h").status == 1
+    assert client.communicate(timeout=20)[0] == b"on\n"
+    box.ctl("close", "h")
+    wait_for(lambda: not items(box, "list"), "closed")
+    with box.sshd.stopped():
+        client = box.popen("h", "echo on")
+        wait_for(lambda: items(box, "list"), "the login has begun")
+        assert box.ctl("close", "h", "--force").status == 0
+        assert client.wait(20) == 255 and b"ended on request" in client.stderr.read()
+        assert not items(box, "list")
+
+
 def test_close_unknown(warm):
     """close of what is not held: 1 and a sentence with the name."""
     result = warm.ctl("close", "nosuch")

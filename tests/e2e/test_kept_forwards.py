@@ -2,7 +2,6 @@
 with whose options they come back, and what ends them."""
 import contextlib
 import re
-import signal
 import socket
 import time
 
@@ -225,8 +224,7 @@ def test_keep_beside_a_login(bare):
     bare.start_daemon()
     user = bare.popen("h", "echo up; sleep 60")
     assert user.stdout.readline() == b"up\n"
-    with Frozen(bare.sshd):
-        bare.sshd.proc.send_signal(signal.SIGSTOP)
+    with Frozen(bare.sshd), bare.sshd.stopped():
         doubt(bare)
         client = bare.popen("h", "true")
         wait_for(lambda: len(transports(bare)) == 2, "another login", 20)
@@ -234,5 +232,4 @@ def test_keep_beside_a_login(bare):
         wait_for(lambda: len(transports(bare)) == 1, "the first has ended", 20)
         client.terminate()
         client.wait(20)
-    bare.sshd.proc.send_signal(signal.SIGCONT)
     wait_for(lambda: [t for t in transports(bare) if t["state"] == "ready"], "kept", 30)
