@@ -21,6 +21,8 @@
 #define PACKET_MAX   35000
 #define KEX_LISTS    10
 #define COOKIE_BYTES 16
+/* Of all that stands before the server's first packet: what a server may say there is short. */
+#define GREETING_MAX 8192
 
 static const char ours[] = "SSH-2.0-hawser_doctor\r\n";
 
@@ -63,7 +65,11 @@ static bool send_all(int fd, const void *data, size_t len, double deadline)
 	const char *at = data;
 
 	while (len > 0) {
-		ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
+		ssize_t n;
+
+		if (doctor_now_ms() > deadline)
+			return false; /* it takes a little at a time */
+		n = send(fd, at, len, MSG_NOSIGNAL);
 
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return false;
@@ -82,7 +88,11 @@ static bool recv_all(int fd, void *data, size_t len, double deadline)
 	char *at = data;
 
 	while (len > 0) {
-		ssize_t n = recv(fd, at, len, 0);
+		ssize_t n;
+
+		if (doctor_now_ms() > deadline)
+			return false; /* one that never stops is no better than a silent one */
+		n = recv(fd, at, len, 0);
 
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 			return false;
@@ -100,13 +110,15 @@ static bool recv_all(int fd, void *data, size_t len, double deadline)
  */
 static bool read_banner(int fd, char *line, size_t size, double deadline)
 {
+	size_t all = 0;
+
 	line[0] = '\0';
 	for (int lines = 0; lines < 50; lines++) {
 		size_t len = 0;
 		char c;
 
 		do {
-			if (!recv_all(fd, &c, 1, deadline))
+			if (++all > GREETING_MAX || !recv_all(fd, &c, 1, deadline))
 				return false;
 			if (len + 1 < size && c != '\n' && c != '\r')
 				line[len++] = c >= ' ' && c < 127 ? c : '?';

@@ -1,37 +1,14 @@
 """hawserctl doctor: the verdict first, from real servers and what may stand in their place."""
-import json
-
 import pytest
 
-from daemon import BIN
+from doctoring import doctor, path_of, prepare, texts
 from faults import FaultProxy
 from netns import own_network, run
 
 
-def doctor(box, *args, env=None):
-    """(exit status, verdict, {part: [(finding, text, cure)]})"""
-    result = box.ctl("--json", "doctor", "-F", str(box.config), *args,
-                     env={"PATH": f"{box.bin}:{box.env['PATH']}", **(env or {})}, timeout=60)
-    told = json.loads(result.text)
-    parts = {}
-    for item in told["items"]:
-        parts.setdefault(item["part"], []).append((item["finding"], item["text"], item["cure"]))
-    assert (result.status == 0) == told["ok"], result
-    return result.status, told["verdict"], parts
-
-
 @pytest.fixture
 def bench(bare):
-    """hawser is on PATH there, as it is for users."""
-    bare.bin = BIN
-    bare.sshd = bare.server()
-    bare.host("h", bare.sshd)
-    bare.trust(bare.sshd)
-    return bare
-
-
-def texts(parts, part):
-    return " | ".join(f"{text} {cure or ''}" for _, text, cure in parts.get(part, []))
+    return prepare(bare)
 
 
 @pytest.mark.core
@@ -51,8 +28,7 @@ def test_fine(bench):
     assert "32000 bytes come through" in texts(parts, "sizes")
     assert "curve25519" in texts(parts, "algorithms") or "sntrup" in texts(parts, "algorithms")
     assert bench.sshd.sessions() == before, "nothing is run on the server"
-    text = bench.ctl("doctor", "-F", str(bench.config), "h",
-                     env={"PATH": f"{bench.bin}:{bench.env['PATH']}"}).text
+    text = bench.ctl("doctor", "-F", str(bench.config), "h", env=path_of(bench)).text
     assert text.startswith("h is fine")
 
 
