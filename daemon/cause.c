@@ -17,33 +17,48 @@ const char *cause_name(enum cause_class cls)
 	return names[cls];
 }
 
-/* Control characters become \ooo, so that a server's words can neither move the reader's cursor nor
- * begin a line of their own. Bytes from 0x80 on stay: host names and messages may be UTF-8. */
+/* The length of the UTF-8 sequence at p (RFC 3629), which a NUL ends at the latest; 0: it is none,
+ * or a control character: C0, DEL, or C1, of which a terminal's CSI is one. */
+static size_t shown_length(const unsigned char *p)
+{
+	size_t len = p[0] < 0x80   ? 1
+		     : p[0] < 0xc2 ? 0
+		     : p[0] < 0xe0 ? 2
+		     : p[0] < 0xf0 ? 3
+		     : p[0] < 0xf5 ? 4
+				   : 0;
+
+	if (p[0] < 0x20 || p[0] == 0x7f)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) ||
+	    (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	    (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+/* Control characters, and what is no UTF-8, become \ooo, so that a server's words can neither move
+ * the reader's cursor nor begin a line of their own. Other UTF-8 stays: host names may be that.
+ * What does not fit is left out whole. */
 static void escape(char *dst, size_t size, const char *src)
 {
+	const unsigned char *p = (const unsigned char *)src;
 	size_t used = 0;
 
-	for (; *src != '\0'; src++) {
-		unsigned char byte = (unsigned char)*src;
+	while (*p != '\0') {
+		size_t len = shown_length(p);
 
-		if (byte >= 0x20 && byte != 0x7f) {
-			if (used + 1 >= size)
-				break;
-			dst[used++] = (char)byte;
-		} else {
-			if (used + 4 >= size)
-				break;
-			used += (size_t)snprintf(dst + used, size - used, "\\%03o", byte);
-		}
-	}
-	/* Do not end in the middle of a UTF-8 sequence that did not fit. */
-	if (*src != '\0') {
-		size_t lead = used;
-
-		while (lead > 0 && ((unsigned char)dst[lead - 1] & 0xc0u) == 0x80u)
-			lead--;
-		if (lead > 0 && (unsigned char)dst[lead - 1] >= 0xc0u)
-			used = lead - 1;
+		if (used + (len > 0 ? len : 4) >= size)
+			break;
+		if (len > 0)
+			memcpy(dst + used, p, len);
+		else
+			snprintf(dst + used, size - used, "\\%03o", *p);
+		used += len > 0 ? len : 4;
+		p += len > 0 ? len : 1;
 	}
 	dst[used] = '\0';
 }

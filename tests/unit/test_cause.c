@@ -39,6 +39,14 @@ static void test_peer_bytes_are_escaped(void **state)
 	assert_string_equal(c.text, "server said \\033[2Jhi\\015\\012\\011tab\\177");
 	cause_set(&c, CAUSE_PROTOCOL, "%s", "gr\xc3\xbc\xc3\x9f");
 	assert_string_equal(c.text, "gr\xc3\xbc\xc3\x9f");
+	/* C1 controls steer terminals too; what is no UTF-8 may be one of them to some. */
+	cause_set(&c, CAUSE_PROTOCOL, "%s",
+		  "\xc2\x9b"
+		  "31m\xc2\xa0\x9b\xff");
+	assert_string_equal(c.text, "\\302\\233"
+				    "31m\xc2\xa0\\233\\377");
+	cause_set(&c, CAUSE_PROTOCOL, "%s", "\xe2\x82\xac\xf0\x9f\x98\x80\xed\xa0\x80\xc0\x9b\xe2");
+	assert_string_equal(c.text, "\xe2\x82\xac\xf0\x9f\x98\x80\\355\\240\\200\\300\\233\\342");
 }
 
 static void test_long_text_is_cut(void **state)
