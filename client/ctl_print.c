@@ -29,14 +29,19 @@ static void json_value(FILE *out, const struct reply_value *v)
 	}
 }
 
+/* Could what is at p steer the terminal? ESC and the like, and the C1 controls, of which CSI is
+ * one; what is no UTF-8 (len is 0) might be anything. */
+static bool steers(const unsigned char *p, size_t len)
+{
+	return len == 0 || *p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
+}
+
 void ctl_print_text(FILE *out, const char *s)
 {
 	for (const unsigned char *p = (const unsigned char *)s; *p != '\0';) {
 		size_t len = utf8_length(p);
-		/* ESC and the like, and the C1 controls, of which CSI is one. */
-		bool steers = len == 0 || *p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
 
-		if (steers)
+		if (steers(p, len))
 			fputc('?', out);
 		else
 			fwrite(p, 1, len, out);
@@ -134,6 +139,24 @@ static double number_of(const struct reply_value *v)
 	return v->kind == 'd' ? v->dbl : (double)v->uint;
 }
 
+/* As ctl_print_text() shows it, in place. */
+static void tame(char *text)
+{
+	unsigned char *to = (unsigned char *)text;
+
+	for (const unsigned char *p = to; *p != '\0';) {
+		size_t len = utf8_length(p), step = len > 0 ? len : 1;
+
+		if (steers(p, len))
+			*to++ = '?';
+		else
+			for (size_t i = 0; i < len; i++)
+				*to++ = p[i];
+		p += step;
+	}
+	*to = '\0';
+}
+
 /* A value for people: the unit is in the key's name. */
 static void format_value(const struct reply_value *v, char *out, size_t size)
 {
@@ -157,10 +180,7 @@ static void format_value(const struct reply_value *v, char *out, size_t size)
 		snprintf(out, size, "%llu", (unsigned long long)v->uint);
 	else
 		snprintf(out, size, "%.3g", number_of(v));
-	/* What a server called itself must not steer the terminal. */
-	for (char *p = out; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	tame(out); /* what a server called itself, say */
 }
 
 static const struct column {

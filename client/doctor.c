@@ -71,27 +71,45 @@ static const char *finding_name(enum finding f)
 	return f == FINE ? "ok" : f == NOTE ? "note" : "bad";
 }
 
+/* Servers have chosen much of it. */
+static void print_line(const char *head, const char *text)
+{
+	fputs(head, stdout);
+	ctl_print_text(stdout, text);
+	putchar('\n');
+}
+
+static void print_verdict(const struct doctor *d, const struct doctor_row *worst)
+{
+	ctl_print_text(stdout, d->host);
+	if (worst != NULL) {
+		printf(": %s", worst->part);
+		print_line(": ", worst->text);
+		if (worst->cure != NULL)
+			print_line("what to do: ", worst->cure);
+	} else if (d->hostname != NULL && strcmp(d->hostname, d->host) != 0) {
+		print_line(" is fine: ", d->hostname);
+	} else {
+		puts(" is fine");
+	}
+}
+
 static void print_text(const struct doctor *d, const struct doctor_row *worst)
 {
 	const char *part = "";
+	char head[32];
 
-	if (worst == NULL) {
-		printf("%s is fine%s%s\n", d->host,
-		       d->hostname != NULL && strcmp(d->hostname, d->host) != 0 ? ": " : "",
-		       d->hostname != NULL && strcmp(d->hostname, d->host) != 0 ? d->hostname : "");
-	} else {
-		printf("%s: %s: %s\n", d->host, worst->part, worst->text);
-		if (worst->cure != NULL)
-			printf("what to do: %s\n", worst->cure);
-	}
+	print_verdict(d, worst);
 	putchar('\n');
 	for (size_t i = 0; i < d->nrows; i++) {
 		const struct doctor_row *r = &d->rows[i];
 
-		printf("%-14s %-4s %s\n", strcmp(part, r->part) != 0 ? r->part : "",
-		       finding_name(r->finding), r->text);
+		snprintf(head, sizeof(head), "%-14s %-4s ",
+			 strcmp(part, r->part) != 0 ? r->part : "", finding_name(r->finding));
+		print_line(head, r->text);
+		snprintf(head, sizeof(head), "%-20s", "");
 		if (r->cure != NULL)
-			printf("%-14s      %s\n", "", r->cure);
+			print_line(head, r->cure);
 		part = r->part;
 	}
 }

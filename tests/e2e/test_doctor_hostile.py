@@ -1,7 +1,8 @@
 """hawserctl doctor in front of servers that mean harm, and in odd surroundings."""
 import pytest
 
-from doctoring import Odd, doctor, prepare
+from causes import Speaker
+from doctoring import Odd, doctor, kexinit, path_of, prepare
 
 
 @pytest.fixture
@@ -18,3 +19,21 @@ def test_words_without_end(bench):
         bench.host("endless", server)
         status, verdict, _ = doctor(bench, "endless")
     assert status == 1 and "no SSH server" in verdict and "xxx" in verdict
+
+
+def test_names_that_steer(bench):
+    """Neither a server's names of algorithms nor its last words reach the terminal as they are."""
+    def talk(peer):
+        peer.sendall(b"SSH-2.0-x\r\n" + kexinit(b"\x1b]0;owned\x07\xc2\x9b2J\x9b"))
+        peer.recv(4096)
+    speaker = Speaker(b"HTTP/1.1 \xc2\x9b31m red \x9b32m \xff\r\n")
+    bench.host("web", speaker)
+    bench.start_daemon()
+    assert b"\xc2\x9b" not in bench.run("web", "true").err.encode()
+    with Odd(talk) as server:
+        bench.host("evil", server)
+        for name in "evil", "web":
+            out = bench.ctl("doctor", "-F", str(bench.config), name, env=path_of(bench)).out
+            shown = out.decode()  # it is UTF-8
+            assert not any(c < " " and c != "\n" or "\x7f" <= c < "\xa0" for c in shown), out
+    assert "\x9b" not in bench.daemon_log.read_bytes().decode()

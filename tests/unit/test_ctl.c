@@ -193,6 +193,7 @@ static void test_table_and_blocks(void **state)
 	assert_non_null(strstr(text, "bytes in: 2.0K\n"));
 	assert_non_null(strstr(text, "rtt:      -\n"));
 	assert_non_null(strstr(text, "odd:      yes\n\nid:       12\n"));
+	assert_non_null(strstr(text, "a\"\\??[2J??\xc3\xa9???\n"));
 	free(text);
 }
 
