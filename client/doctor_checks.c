@@ -108,7 +108,7 @@ void doctor_config(struct doctor *d)
 	if (status != 0) {
 		c.err[strcspn(c.err, "\n")] = '\0';
 		doctor_add(d, BAD, "configuration", "ssh -G fails: %s",
-			   c.err[0] != '\0' ? c.err : "it did not end");
+			   c.err[0] != '\0' ? c.err : "it could not be run, or did not end");
 		doctor_cure(d, "mend the line that it names");
 		doctor_child_free(&c);
 		return;

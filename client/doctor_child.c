@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -30,11 +31,30 @@ double doctor_now_ms(void)
 	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
 }
 
+/* In the child. A group of its own, so that all that it starts can be ended with it; ^C on the
+ * terminal does not reach that, so it ends when doctor does. */
+static _Noreturn void become(char *const *words, pid_t parent, int out, int err)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(127); /* it had ended before that was set */
+	dup2(null, STDIN_FILENO);
+	dup2(out, STDOUT_FILENO);
+	dup2(err, STDERR_FILENO);
+	execvp(words[0], words);
+	_exit(127);
+}
+
 static pid_t start(char *const *words, struct stream *out, struct stream *err)
 {
+	pid_t pid, parent = getpid();
 	int a[2], b[2];
-	pid_t pid;
 
+	*out = (struct stream){.fd = -1, .text = xstrdup("")};
+	*err = (struct stream){.fd = -1, .text = xstrdup("")};
 	if (pipe2(a, O_CLOEXEC) != 0)
 		return -1;
 	if (pipe2(b, O_CLOEXEC) != 0) {
@@ -43,20 +63,16 @@ static pid_t start(char *const *words, struct stream *out, struct stream *err)
 		return -1;
 	}
 	pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-		dup2(null, STDIN_FILENO);
-		dup2(a[1], STDOUT_FILENO);
-		dup2(b[1], STDERR_FILENO);
-		setpgid(0, 0);
-		execvp(words[0], words);
-		_exit(127);
-	}
+	if (pid == 0)
+		become(words, parent, a[1], b[1]);
 	close(a[1]);
 	close(b[1]);
-	*out = (struct stream){.fd = a[0], .text = xstrdup("")};
-	*err = (struct stream){.fd = b[0], .text = xstrdup("")};
+	out->fd = a[0];
+	err->fd = b[0];
+	if (pid < 0) {
+		close(a[0]);
+		close(b[0]);
+	}
 	return pid;
 }
 
@@ -130,9 +146,9 @@ int doctor_child(char *const *words, const char *until, int ms, struct doctor_ch
 	int status = -1;
 	pid_t pid = start(words, &out, &err);
 
-	*result = (struct doctor_child){0};
+	*result = (struct doctor_child){.out = out.text, .err = err.text};
 	if (pid < 0)
-		return -1;
+		return -1; /* no descriptors left, say */
 	done = gather(&out, &err, until, begun + ms, &result->seen) && ends_until(pid, begun + ms);
 	result->took_ms = doctor_now_ms() - begun;
 	if (!done) {

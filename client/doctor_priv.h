@@ -59,7 +59,7 @@ void doctor_each_setting(const char *config, const char *name,
 /* doctor_child.c: runs words (NULL-terminated; looked for on PATH), with /dev/null for stdin, for
  * at most ms; with until, only until stderr has that text (then it gets SIGTERM). Returns the exit
  * status, -1: it could not be run, was killed, or its time was over. out and err: what it wrote, on
- * the heap. seen: until was seen. */
+ * the heap, never NULL. seen: until was seen. */
 struct doctor_child {
 	char *out, *err;
 	bool seen;

@@ -1,8 +1,13 @@
 """hawserctl doctor in front of servers that mean harm, and in odd surroundings."""
+import signal
+import subprocess
+
 import pytest
 
 from causes import Speaker
+from daemon import HAWSERCTL
 from doctoring import Odd, doctor, kexinit, path_of, prepare
+from util import alive, children, wait_for, words_of
 
 
 @pytest.fixture
@@ -37,3 +42,26 @@ def test_names_that_steer(bench):
             shown = out.decode()  # it is UTF-8
             assert not any(c < " " and c != "\n" or "\x7f" <= c < "\xa0" for c in shown), out
     assert "\x9b" not in bench.daemon_log.read_bytes().decode()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGKILL])
+def test_ends_with_its_children(bench, sig):
+    """What ends doctor ends the login that it tries."""
+    bench.start_daemon()
+    bench.host("slow", bench.sshd, ProxyCommand="sleep 4447")
+    with subprocess.Popen([HAWSERCTL, "doctor", "-F", str(bench.config), "slow"],
+                          env=bench.environment(path_of(bench)), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as asked:
+        login = wait_for(lambda: [p for p in children(asked.pid) if " -N " in words_of(p)],
+                         "the login of doctor", 30)[0]
+        asked.send_signal(sig)
+        asked.wait()
+    wait_for(lambda: not alive(login), "the login ends too", 5)
+
+
+def test_without_descriptors(bench):
+    """Where no program can be run, that is said."""
+    shell = f"ulimit -n 4; exec {HAWSERCTL} doctor -F {bench.config} h"
+    done = subprocess.run(["/bin/sh", "-c", shell], env=bench.environment(path_of(bench)),
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 1 and b"could not be run" in done.stdout, done
