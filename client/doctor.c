@@ -47,23 +47,26 @@ void doctor_cure(struct doctor *d, const char *fmt, ...)
 	r->cure = both;
 }
 
+static bool is_part(const struct doctor_row *r, const char *part, enum finding finding)
+{
+	return r->finding == finding && strcmp(r->part, part) == 0;
+}
+
 /* What a reader wants to know first: the first thing that is wrong, for what follows is wrong for
  * that reason as a rule. One dead address of several is no trouble where another serves. */
 static const struct doctor_row *verdict(const struct doctor *d)
 {
-	const struct doctor_row *first = NULL;
 	bool login = false;
 
+	for (size_t i = 0; i < d->nrows; i++)
+		login = login || is_part(&d->rows[i], "login", FINE);
 	for (size_t i = 0; i < d->nrows; i++) {
 		const struct doctor_row *r = &d->rows[i];
 
-		login = login || (strcmp(r->part, "login") == 0 && r->finding == FINE);
-		if (r->finding == BAD && first == NULL)
-			first = r;
+		if (r->finding == BAD && !(login && is_part(r, "address", BAD)))
+			return r;
 	}
-	if (first != NULL && login && strcmp(first->part, "address") == 0)
-		return NULL;
-	return first;
+	return NULL;
 }
 
 static const char *finding_name(enum finding f)
@@ -135,6 +138,17 @@ static void print_json(const struct doctor *d, const struct doctor_row *worst)
 	puts("]}");
 }
 
+/* A login is left out only where it is said already why it must fail. */
+static bool worth_a_login(const struct doctor *d)
+{
+	bool lost = false;
+
+	for (size_t i = 0; i < d->nrows; i++)
+		lost = lost || is_part(&d->rows[i], "name", BAD) ||
+		       is_part(&d->rows[i], "address", BAD);
+	return d->indirect || d->speaks || !lost;
+}
+
 static void examine(struct doctor *d)
 {
 	doctor_config(d);
@@ -151,7 +165,7 @@ static void examine(struct doctor *d)
 	doctor_host_key(d);
 	doctor_keys(d);
 	doctor_held(d);
-	if (d->indirect || d->speaks)
+	if (worth_a_login(d))
 		doctor_login(d);
 }
 

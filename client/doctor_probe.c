@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -234,20 +235,36 @@ struct where {
 	socklen_t len;
 };
 
+/* "eth0" or "2", as behind the % of a link-local address; 0: no such interface. */
+static uint32_t scope_of(const char *text)
+{
+	uint32_t index = if_nametoindex(text);
+	char *end;
+
+	if (index != 0)
+		return index;
+	index = (uint32_t)strtoul(text, &end, 10);
+	return *end == '\0' ? index : 0;
+}
+
 static bool parse_address(const char *text, unsigned port, struct where *out)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&out->address;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->address;
+	size_t len = strcspn(text, "%");
+	char plain[INET6_ADDRSTRLEN];
 
 	*out = (struct where){0};
+	snprintf(plain, sizeof(plain), "%.*s", (int)len, text);
 	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons((uint16_t)port);
 		out->len = sizeof(*v4);
-	} else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
+	} else if (inet_pton(AF_INET6, plain, &v6->sin6_addr) == 1) {
 		v6->sin6_family = AF_INET6;
 		v6->sin6_port = htons((uint16_t)port);
-		out->len = sizeof(*v6);
+		v6->sin6_scope_id = text[len] == '%' ? scope_of(text + len + 1) : 0;
+		out->len = text[len] == '%' && v6->sin6_scope_id == 0 ? 0 : sizeof(*v6);
 	}
 	return out->len > 0;
 }
@@ -259,8 +276,10 @@ static void look_at(struct doctor *d, const char *name)
 	char where[96];
 	int fd;
 
-	if (!parse_address(name, (unsigned)strtoul(d->port, NULL, 10), &to))
-		return; /* with a scope, say: not ours to dial */
+	if (!parse_address(name, (unsigned)strtoul(d->port, NULL, 10), &to)) {
+		doctor_add(d, NOTE, "address", "%s: not dialled, this is no address here", name);
+		return;
+	}
 	snprintf(where, sizeof(where), "%s port %s", name, d->port);
 	fd = dial((struct sockaddr *)&to.address, to.len, begun + DOCTOR_STEP_MS);
 	took = doctor_now_ms() - begun;

@@ -1,7 +1,7 @@
 """hawserctl doctor: the verdict first, from real servers and what may stand in their place."""
 import pytest
 
-from doctoring import doctor, path_of, prepare, texts
+from doctoring import doctor, findings, path_of, prepare, texts
 from faults import FaultProxy
 from netns import own_network, run
 
@@ -121,6 +121,36 @@ def test_handed_over(bench):
     bench.start_daemon()
     _, _, parts = doctor(bench, "gss")
     assert "over to ssh" in texts(parts, "configuration")
+
+
+def test_address_with_scope(bench):
+    """A link-local address, which names its interface, is looked at as any other."""
+    with own_network():
+        run("ip", "addr", "add", "fe80::77/64", "dev", "lo", "nodad")
+        bench.host("scope", bench.server(ListenAddress="fe80::77%lo"), HostName="fe80::77%%lo")
+        _, _, parts = doctor(bench, "scope")
+        assert "SSH-2.0-OpenSSH" in texts(parts, "address"), parts
+        bench.host("nobody", bench.sshd, HostName="fe80::78%%lo")
+        status, verdict, _ = doctor(bench, "nobody")
+    assert status == 1 and "fe80::78" in verdict
+
+
+def test_dead_address_hides_nothing(bench):
+    """What is wrong besides an address that nobody needs is the verdict."""
+    key = bench.keys.make("id_open_too", "ed25519")
+    key.chmod(0o644)
+    bench.host("two", bench.sshd, IdentityFile=[str(bench.keys.user), str(key)])
+    fake = bench.dir / "fake"
+    fake.mkdir()
+    getent = fake / "getent"
+    getent.write_text("#!/bin/sh\nprintf '%s STREAM x\\n' 127.0.0.2 127.0.0.1\n")
+    getent.chmod(0o755)
+    path = {"PATH": f"{fake}:{path_of(bench)['PATH']}"}
+    status, verdict, parts = doctor(bench, "two", env=path)
+    assert findings(parts, "address") == ["bad", "ok"] and findings(parts, "login") == ["ok"]
+    assert status == 1 and "open to others" in verdict
+    bench.host("two", bench.sshd)
+    assert doctor(bench, "two", env=path)[:2] == (0, "fine")
 
 
 def test_usage(bench):
