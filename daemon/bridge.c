@@ -40,6 +40,10 @@ static void feed(struct bridge *b)
 	static uint8_t chunk[INPUT_CHUNK]; /* of the loop's one thread */
 	size_t room;
 
+	if (b->holding) {
+		pump_in_pause(&b->in);
+		return;
+	}
 	while ((room = channel_room(b->channel)) > 0 && send_rest(b, room)) {
 		size_t len;
 		enum pump_in_result r;
@@ -151,6 +155,10 @@ bool bridge_data(struct bridge *b, int stream, const void *data, size_t len, boo
 	if (!must && (pump_out_full(&b->out) || pump_out_full(&b->err)))
 		return false;
 	pump_out_write(stream == 2 ? &b->err : &b->out, data, len);
+	if (b->holding) {
+		b->holding = false;
+		channel_touch(b->channel); /* its turn feeds */
+	}
 	return true;
 }
 

@@ -17,6 +17,7 @@ struct bridge {
 	struct pump_in in;
 	struct bytebuf rest; /* read from in, not yet taken by the channel */
 	struct pump_out out, err;
+	bool holding;	    /* input stays where it is until output comes: who reads sets up */
 	bool own_socket;    /* out is a socket of ours: its end is told by shutdown(2) */
 	bool ending_output; /* out ends when its queue is written */
 	void (*drained)(void *ctx);

@@ -308,9 +308,10 @@ void session_stop(struct session *s)
 		free(s->result.hint);
 		s->ended_by = CAUSE_DAEMON_STOPPED;
 		s->result.error = session_how_far(s, "hawserd was stopped");
-		s->result.hint = xstrdup(ran ? "look at the host before you run it again; that "
-					       "starts a new hawserd"
-					     : "run it again: that starts a new hawserd");
+		s->result.hint = xstrdup(session_sticky_leave(
+			s, ran ? "look at the host before you run it again; that starts a new "
+				 "hawserd"
+			       : "run it again: that starts a new hawserd"));
 		s->result.ran = ran;
 	}
 	finish(s);

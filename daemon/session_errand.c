@@ -68,15 +68,18 @@ static const struct channel_events channel_events = {
 	.end = on_end,
 };
 
-static void on_granted(void *ctx, struct channel *c, bool reused)
+static void run_on(struct errand *e, struct channel *c)
 {
-	struct errand *e = ctx;
-
-	(void)reused;
 	e->channel = c;
 	e->wanted = (struct channel_request){
 		.kind = CHANNEL_EXEC, .command = e->command, .env = e->env};
 	channel_claim(c, &e->wanted, &channel_events, e);
+}
+
+static void on_granted(void *ctx, struct channel *c, bool reused)
+{
+	(void)reused;
+	run_on(ctx, c);
 }
 
 static void on_failed(void *ctx, const struct cause *why, bool handover)
@@ -108,8 +111,25 @@ static const struct pool_events pool_events = {
 	.notice = on_notice,
 };
 
+/* Its own connection, where that takes no new sessions: it was closed, and no other is opened for a
+ * mere errand. */
+static struct transport *draining(const struct session *s)
+{
+	struct transport *t = s->channel != NULL ? channel_transport(s->channel) : NULL;
+	struct pool_lease *held;
+
+	if (t == NULL || transport_state(t) != TRANSPORT_READY)
+		return NULL;
+	held = pool_lease_held(s->app->pools, s->dest, s->group, true, &pool_events, NULL);
+	if (held == NULL)
+		return t;
+	pool_lease_release(held);
+	return NULL;
+}
+
 void session_errand(struct session *s, char *command)
 {
+	struct transport *own = draining(s);
 	struct errand *e;
 	struct pool_want want = {
 		.dest = s->dest, .origin = s->origin, .group = s->group, .front = true};
@@ -124,5 +144,8 @@ void session_errand(struct session *s, char *command)
 	e->origin = origin_ref(s->origin);
 	e->command = command;
 	want.env = e->env = strv_dup(s->env);
-	(void)pool_wait(s->app->pools, &want, &pool_events, e);
+	if (own != NULL)
+		run_on(e, channel_open(own, e->env));
+	else
+		(void)pool_wait(s->app->pools, &want, &pool_events, e);
 }

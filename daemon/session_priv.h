@@ -159,6 +159,8 @@ bool session_sticky_again(struct session *s, const struct channel_end *end);
 /* The channel runs. True: again, and the client was told of the first time. */
 bool session_sticky_is_back(struct session *s);
 /* Its connection was lost, and it is not attached again. */
+/* false: to be left, for *why: it is away, and this server is not known to be the one. */
+bool session_sticky_may_attach(struct session *s, const struct transport *t, struct cause *why);
 bool session_sticky_is_away(const struct session *s);
 /* It was lost, or refused, and comes back: sets after which time, longer where that goes on. */
 void session_sticky_count_loss(struct session *s);

@@ -130,6 +130,8 @@ static void ended(struct session *s, const struct channel_end *end)
 		session_notice(s, 0, "hawser: %s", end->why.text);
 		session_notice(s, 0, "hawser: %s", end->why.hint);
 	}
+	if (end->signal[0] != '\0' && s->sticky != NULL)
+		session_notice(s, 0, "hawser: %s", session_sticky_leave(s, ""));
 	say_closed(s);
 	session_end_when_unused(s);
 }
@@ -177,9 +179,16 @@ static const struct channel_events channel_events = {
 void session_on_granted(void *ctx, struct channel *c, bool reused)
 {
 	struct session *s = ctx;
+	struct cause why;
 
 	s->waiter = NULL;
+	if (!session_sticky_may_attach(s, channel_transport(c), &why)) {
+		channel_release(c);
+		session_fail_by_cause(s, &why);
+		return;
+	}
 	s->channel = s->bridge.channel = c;
+	s->bridge.holding = session_sticky_is_away(s);
 	session_step(s, STEP_OPENING);
 	/* With a lease it was said, and is known, already. */
 	if (s->lease == NULL) {

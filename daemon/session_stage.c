@@ -323,6 +323,25 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 /* A connection that is lost before anything was asked of it is looked for anew so often. */
 #define LOSSES_MAX 3
 
+static void count_one(void *ctx, const struct forward_spec *spec, struct destination *dest)
+{
+	(void)spec;
+	(void)dest;
+	++*(size_t *)ctx;
+}
+
+/* Those that a shell that comes back was started with come back with it. */
+static void tell_added_forwards(struct session *s)
+{
+	size_t count = 0;
+
+	if (s->sticky == NULL || s->forwards == NULL)
+		return;
+	forward_set_each(s->forwards, count_one, &count);
+	if (count > s->dest->nforwards)
+		session_notice(s, 0, "hawser: forwards that ~C added ended with the connection");
+}
+
 /* The connection under the lease has ended. A session channel on it hears of its own end. */
 void session_on_lost(void *ctx, const struct cause *why)
 {
@@ -330,6 +349,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 	bool had_forwards = s->forwards != NULL;
 
 	s->lease = NULL;
+	tell_added_forwards(s);
 	forward_set_destroy(s->forwards);
 	s->forwards = NULL;
 	if (s->waiting) {
@@ -400,6 +420,7 @@ void session_come_back(struct session *s)
 	if (s->waiter != NULL)
 		pool_leave(s->waiter);
 	s->waiter = NULL;
+	tell_added_forwards(s);
 	forward_set_destroy(s->forwards);
 	s->forwards = NULL;
 	if (s->lease != NULL)

@@ -11,10 +11,13 @@
 #include "protocol/alloc.h"
 
 #define NAME_BYTES 16
+/* Bytes: Linux takes no word of more than 128 KiB in a command line. */
+#define CODED_MAX ((size_t)100 * 1024)
 /* A server that takes logins and drops them soon is not logged in to as fast as that goes. */
 #define SOON_MS	       (30 * 1000)
 #define LOSSES_FREE    16
 #define LOSSES_WAIT_MS (5 * 1000)
+#define LOSSES_MAX     3    /* where it was never seen to run */
 #define UNSEEN_WAIT_MS 1000 /* lost anew, without having been attached */
 
 struct session_sticky {
@@ -22,6 +25,7 @@ struct session_sticky {
 	char *command;		       /* what the channel is asked to run */
 	bool sent;		       /* from now on: attach, never start */
 	bool ran;		       /* a server said that it runs */
+	bool untrusted;		       /* so was the first */
 	bool away;
 	bool left;	  /* it is not ours to end */
 	uint64_t away_ms; /* since when, loop time */
@@ -31,15 +35,18 @@ struct session_sticky {
 };
 
 /* $0: this text, $1: start, attach or (within the multiplexer) inner, $2: the name, $3: shell or
- * command, $4: the command, for printf %b. It stands within single quotes for the login shell, be
- * it sh, csh or fish: so it has no single quote, exclamation mark or line end, and no backslash
- * before one. /tmp/hawser-NAME, made by us with mode 700, holds the multiplexer's socket and
- * settings, which multiplexer it is, the last screen, and in the end the exit status. */
+ * command, $4: the command, for printf %b (not to attach), $5: within, the user's umask. It stands
+ * within single quotes for the login shell, be it sh, csh or fish: so it has no single quote,
+ * exclamation mark or line end, and no backslash before one. /tmp/hawser-NAME, made by us with mode
+ * 700, holds the multiplexer's socket and settings, which multiplexer it is, the last screen, and
+ * in the end the exit status: what a symbolic link leads to, which needs no room on a full disk. */
 static const char script[] =
-	"umask 077; m=$1; n=$2; k=$3; e=$4; d=/tmp/hawser-$n; S=${SHELL:-/bin/sh}; "
+	"u=${5:-$(umask)}; umask 077; m=$1; n=$2; k=$3; e=$4; d=/tmp/hawser-$n; "
+	"S=${SHELL:-/bin/sh}; "
 	"t=\"tmux -u -S $d/t -f $d/conf\"; s=\"screen -U -c $d/conf\"; "
 	"say() { echo \"hawser: $*\" >&2; }; "
-	"run() { if [ $k = shell ]; then \"$S\" -l; else \"$S\" -c \"$(printf %b \"$e\")\"; fi; }; "
+	"run() { umask $u; if [ $k = shell ]; then \"$S\" -l; else \"$S\" -c \"$(printf %b "
+	"\"$e\")\"; fi; }; "
 	/* Within: run it, keep what the screen shows, then tell the status. */
 	"if [ $m = inner ]; then trap : INT QUIT; x=$(cat $d/kind); "
 	"unset TMUX TMUX_PANE STY WINDOW SCREENDIR ABDUCO_SESSION ABDUCO_SOCKET_DIR; "
@@ -49,11 +56,12 @@ static const char script[] =
 	"screen) [ $k = shell ] || h=-h; SCREENDIR=$d screen -S h -X hardcopy $h $d/screen; "
 	"for i in 1 2 3 4 5 6 7 8 9; do [ -e $d/screen ] && break; sleep 0.1; done;; "
 	"esac >/dev/null 2>&1; "
-	"echo $r >$d/r; mv $d/r $d/status; exit $r; fi; "
+	"ln -s $r $d/status; exit $r; fi; "
 	/* Which multiplexer? */
-	"if [ $m = start ]; then mkdir $d || exit 255; "
+	"if [ $m = start ]; then if [ -e $d ] || [ -h $d ]; then exit 255; fi; "
 	"for x in tmux screen dtach abduco none; do command -v $x >/dev/null 2>&1 && break; done; "
-	"echo $x >$d/kind; "
+	"if mkdir $d && echo $x >$d/kind; then :; else rm -rf $d; "
+	"say \"$d can not be made: the $k does not survive its connection\"; run; exit; fi; "
 	"elif [ -d $d ] && [ -O $d ]; then x=$(cat $d/kind); "
 	"else say \"the $k is not there any more: it was ended, or the host was restarted\"; "
 	"say \"start it anew\"; exit 255; fi; "
@@ -64,30 +72,30 @@ static const char script[] =
 	/* The agent is lent anew with each channel: those within keep one name for it. */
 	"if [ -n \"$SSH_AUTH_SOCK\" ]; then ln -sf \"$SSH_AUTH_SOCK\" $d/agent; "
 	"SSH_AUTH_SOCK=$d/agent; fi; "
-	"if [ -e $d/status ]; then :; else case $x.$m in "
+	"if [ -h $d/status ]; then :; else case $x.$m in "
 	"tmux.start) printf \"%s\\n\" \"set -g status off\" \"set -g prefix None\" "
 	"\"set -g prefix2 None\" \"unbind -a -T root\" \"unbind -a -T prefix\" "
 	"\"set -g mouse off\" \"set -s escape-time 0\" \"set -g history-limit 10000\" "
 	"\"set -g default-terminal screen-256color\" \"set -g destroy-unattached off\" "
 	"\"set -g remain-on-exit off\" \"set -g allow-rename off\" \"set -s exit-empty on\" "
 	">$d/conf; "
-	"$t new-session sh -c \"$0\" \"$0\" inner $n $k \"$e\" >/dev/null;; "
+	"$t new-session sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u >/dev/null;; "
 	"tmux.*) $t attach -d >/dev/null;; "
 	"screen.start) printf \"%s\\n\" \"startup_message off\" \"escape \\\\377\\\\377\" "
 	"\"defscrollback 10000\" \"vbell off\" \"autodetach on\" \"altscreen on\" "
 	">$d/conf; "
-	"SCREENDIR=$d $s -S h sh -c \"$0\" \"$0\" inner $n $k \"$e\";; "
+	"SCREENDIR=$d $s -S h sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
 	"screen.*) SCREENDIR=$d $s -d -r h;; "
-	"dtach.start) dtach -c $d/t -E -z -r winch sh -c \"$0\" \"$0\" inner $n $k \"$e\";; "
+	"dtach.start) dtach -c $d/t -E -z -r winch sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
 	"dtach.*) dtach -a $d/t -E -z -r winch;; "
 	"abduco.start) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -c h "
-	"sh -c \"$0\" \"$0\" inner $n $k \"$e\";; "
+	"sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
 	"abduco.*) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -a h;; "
 	"esac; fi; "
 	/* Over, one way or the other. */
-	"if [ -e $d/status ]; then r=$(cat $d/status); "
+	"if [ -h $d/status ]; then r=$(readlink $d/status); "
 	"o=$(cat $d/screen 2>/dev/null); [ -n \"$o\" ] && printf \"%s\\n\" \"$o\"; "
-	"exit $r; fi; "
+	"exit ${r:-255}; fi; "
 	"if [ $m = start ] && [ -d $d ] && [ -e $d/pid ]; then exit 255; fi; "
 	"if [ $m = start ]; then rm -rf $d; "
 	"say \"$x did not start: the $k does not survive its connection\"; run; exit; fi; "
@@ -96,7 +104,7 @@ static const char script[] =
 /* $1: the name. Ends what runs there, as the end of a connection ends a shell, and takes it away.
  */
 static const char end_script[] = "d=/tmp/hawser-$1; [ -d $d ] && [ -O $d ] || exit 0; "
-				 "if [ -e $d/status ]; then :; else case $(cat $d/kind) in "
+				 "if [ -h $d/status ]; then :; else case $(cat $d/kind) in "
 				 "tmux) tmux -S $d/t kill-server;; "
 				 "screen) SCREENDIR=$d screen -S h -X quit;; "
 				 "*) kill $(cat $d/pid);; "
@@ -119,20 +127,36 @@ static char *encode(const char *command)
 	return out;
 }
 
+static char *coded_command(const struct session *s)
+{
+	const char *command = s->request.words.command != NULL ? s->request.words.command
+							       : s->dest->remote_command;
+
+	return command != NULL ? encode(command) : NULL;
+}
+
 static void set_command(struct session *s)
 {
 	struct session_sticky *k = s->sticky;
-	const char *command = s->request.words.command != NULL ? s->request.words.command
-							       : s->dest->remote_command;
-	char *coded = encode(command != NULL ? command : "");
+	char *coded = coded_command(s);
 
 	free(k->command);
 	k->command = xasprintf("exec sh -c 'eval \"$0\"' '%s' %s %s %s '%s'", script,
 			       k->sent ? "attach" : "start", k->name,
-			       command != NULL ? "command" : "shell", coded);
+			       coded != NULL ? "command" : "shell",
+			       coded != NULL && !k->sent ? coded : "");
 	free(coded);
 	s->wanted.kind = CHANNEL_EXEC;
 	s->wanted.command = k->command;
+}
+
+static bool is_too_long(const struct session *s)
+{
+	char *coded = coded_command(s);
+	bool too_long = coded != NULL && strlen(coded) > CODED_MAX;
+
+	free(coded);
+	return too_long;
 }
 
 void session_sticky_prepare(struct session *s)
@@ -149,6 +173,12 @@ void session_sticky_prepare(struct session *s)
 		session_notice(s, 1,
 			       "hawser: without a terminal nothing can be attached again: this "
 			       "command does not survive its connection");
+		return;
+	}
+	if (is_too_long(s)) {
+		session_notice(s, 0,
+			       "hawser: the command is too long to be kept: it does not survive "
+			       "its connection");
 		return;
 	}
 	if (uv_random(NULL, NULL, random, sizeof(random), 0, NULL) != 0) {
@@ -190,6 +220,8 @@ bool session_sticky_again(struct session *s, const struct channel_end *end)
 	if (k == NULL || !end->sent || !session_sticky_comes_back(&end->why))
 		return false;
 	session_sticky_count_loss(s);
+	if (!k->ran && k->losses >= LOSSES_MAX)
+		return false; /* it may be what ends them */
 	if (!k->away) {
 		session_notice(s, 0, "hawser: %s; reconnecting (%s ends it)", end->why.text, "~.");
 		k->away_ms = k->lost_ms;
@@ -223,6 +255,30 @@ bool session_sticky_is_away(const struct session *s)
 	return s->sticky != NULL && s->sticky->away;
 }
 
+bool session_sticky_may_attach(struct session *s, const struct transport *t, struct cause *why)
+{
+	struct session_sticky *k = s->sticky;
+
+	if (k == NULL || !transport_untrusted(t))
+		return true;
+	if (!k->sent)
+		k->untrusted = true; /* the user was told, and let it be */
+	if (k->untrusted)
+		return true;
+	cause_set(why, CAUSE_HOSTKEY_CHANGED,
+		  "%s has another host key than before: the shell is not attached again",
+		  s->dest->label);
+	cause_hint(why, "see the warning about the host key");
+	return false;
+}
+
+/* What to do about a host key comes before a visit. */
+static bool is_first(const struct session *s)
+{
+	return s->ended_by == CAUSE_HOSTKEY_CHANGED || s->ended_by == CAUSE_HOSTKEY_REVOKED ||
+	       s->ended_by == CAUSE_HOSTKEY_UNKNOWN;
+}
+
 const char *session_sticky_leave(struct session *s, const char *hint)
 {
 	struct session_sticky *k = s->sticky;
@@ -231,9 +287,10 @@ const char *session_sticky_leave(struct session *s, const char *hint)
 		return hint;
 	k->left = true;
 	free(k->hint);
-	k->hint = xasprintf("it still runs there: `tmux -S /tmp/hawser-%s/t attach`, or what the "
-			    "host has in place of tmux",
-			    k->name);
+	k->hint =
+		xasprintf("%s%sit still runs there: `tmux -S /tmp/hawser-%s/t attach`, or what the "
+			  "host has in place of tmux",
+			  is_first(s) ? hint : "", is_first(s) ? "; " : "", k->name);
 	return k->hint;
 }
 

@@ -1,6 +1,8 @@
 """How sticky shells and commands end: by themselves, by the user, by a lost server."""
 import contextlib
+import os
 import shutil
+import socket
 import subprocess
 import time
 
@@ -8,9 +10,9 @@ import pexpect
 import pytest
 
 from faults import FaultProxy
-from stickies import Hole, ask, drop, folder, parent, serve, sticky, stop
+from stickies import Hole, ask, cut, drop, folder, parent, serve, sticky, stop
 from test_suspect import transports
-from util import SLOW, alive, kill, wait_for
+from util import SLOW, alive, free_port, kill, wait_for
 
 
 def end(where):
@@ -18,6 +20,25 @@ def end(where):
     assert where.exists()
     subprocess.run(["tmux", "-S", str(where / "t"), "kill-server"], check=True)
     shutil.rmtree(where)
+
+
+@contextlib.contextmanager
+def full(where, owner):
+    """A disk of one block lies over the directory, which one file fills."""
+    size = f"size=4k,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", str(where)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def answers(term, pid):
+    """It is that shell; None where what was typed was lost, in a connection or to a signal."""
+    term.timeout = 2 * SLOW
+    with contextlib.suppress(pexpect.TIMEOUT):
+        return ask(term, "$$") == pid
+    return None
 
 
 def test_escape_while_away(warm):
@@ -45,6 +66,151 @@ def test_typed_while_away(warm):
     warm.sshd.start()
     term.expect("again after")
     term.expect("typed")
+
+
+@pytest.mark.parametrize("byte", ["\x03", "\x1c", "\x04"])
+def test_control_characters_while_away(warm, byte):
+    """They reach the shell, not what attaches to it."""
+    term = sticky(warm)
+    pid = ask(term, "$$")
+    where = folder(pid)
+    stop(warm)
+    term.expect("reconnecting")
+    term.send(byte)
+    warm.sshd.start()
+    term.expect("again after")
+    if byte == "\x04":
+        term.expect(pexpect.EOF)
+        term.wait()
+        wait_for(lambda: not where.exists() and not alive(int(pid)), "the shell's end")
+        assert term.exitstatus == 0
+    else:
+        wait_for(lambda: answers(term, pid), "the shell", 30)
+
+
+def test_umask(warm):
+    """The shell has the user's, not that of the directory."""
+    plain = warm.ok("h", "umask").strip()
+    term = warm.spawn("--sticky", "-t", "h", "echo m:$(umask):")
+    assert f"m:{plain}:" in term.read().decode()
+
+
+def test_long_command(warm):
+    """One that would not fit runs as any other does; nobody else is harmed."""
+    other = warm.popen("h", "echo on; cat", stdin=subprocess.PIPE)
+    assert other.stdout.readline() == b"on\n"
+    term = warm.spawn("--sticky", "-t", "h", ": '" + ";" * 30000 + "'; echo le''ngth; exit 5")
+    text = term.read().decode()
+    term.wait()
+    assert "too long to be kept" in text and "length" in text and term.exitstatus == 5
+    assert other.communicate(b"x", timeout=20)[0] == b"x"
+
+
+def test_directory_that_cannot_be_made(bare):
+    """A full disk, say: one must get in all the same."""
+    path = bare.dir / "tools"
+    path.mkdir()
+    (path / "mkdir").write_text("#!/bin/sh\necho 'no space left' >&2\nexit 1\n")
+    (path / "mkdir").chmod(0o755)
+    serve(bare, SetEnv=f"PATH={path}:/usr/bin:/bin")
+    term = bare.spawn("--sticky", "-t", "h", "echo ordi''nary; exit 4")
+    text = term.read().decode()
+    term.wait()
+    assert "no space left" in text and "does not survive" in text
+    assert "ordinary" in text and term.exitstatus == 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_full_disk(bare):
+    """The status of a command needs no room there."""
+    path = bare.dir / "tools"
+    path.mkdir()
+    for name in os.listdir("/usr/bin"):
+        if name not in ("tmux", "screen"):
+            (path / name).symlink_to(f"/usr/bin/{name}")
+    serve(bare, SetEnv=f"PATH={path}")
+    go = bare.dir / "go"
+    term = bare.spawn("--sticky", "-t", "h",
+                      f"echo $$; until test -e {go}; do sleep 0.05; done; exit 7")
+    term.expect(r"(\d+)\r\n")
+    where = folder(term.match[1].decode())
+    owner = where.stat()
+    with full(where, owner):
+        (where / "kind").write_text("dtach\n")
+        go.touch()
+        text = term.read().decode()
+        term.wait()
+    shutil.rmtree(where, ignore_errors=True)
+    assert term.exitstatus == 7, text
+
+
+def impostor(box):
+    """The server comes back with other host keys."""
+    kinds = "ed25519", "ecdsa", "rsa"
+    for kind in kinds:
+        box.keys.make("host_new" + kind, kind)
+    box.sshd.host_keys = tuple("new" + kind for kind in kinds)
+    box.sshd.start()
+
+
+@pytest.mark.parametrize("strict", ["yes", "no"])
+def test_changed_host_key(warm, strict):
+    """Nothing is attached to, nor typed into, a server that is not known to be the one; what to do
+    about the key is said first."""
+    warm.host("h", warm.sshd, StrictHostKeyChecking=strict)
+    term = sticky(warm)
+    where = folder(ask(term, "$$"))
+    stop(warm)
+    term.expect("reconnecting")
+    sessions = warm.sshd.sessions()
+    impostor(warm)
+    text = term.read().decode()
+    term.wait()
+    assert term.exitstatus == 255 and warm.sshd.sessions() == sessions
+    key = text.index("ssh-keygen" if strict == "yes" else "see the warning about the host key")
+    assert "still runs there" in text[key:] and "again after" not in text
+    end(where)
+
+
+def test_forward_that_was_added(warm, echoing):
+    """One of ~C ends with its connection, which is told; one of the call comes back."""
+    mine, added = free_port(), free_port()
+    where = f"127.0.0.1:{echoing.port}"
+    term = sticky(warm, "-o", "EnableEscapeCommandline=yes", "-L", f"{mine}:{where}")
+    term.send("\r~C")
+    term.expect("ssh> ")
+    term.send(f"-L {added}:{where}\r")
+    term.expect("Forwarding port")
+    cut(warm)
+    term.expect("forwards that ~C added ended with the connection")
+    term.expect("again after")
+    with socket.create_connection(("127.0.0.1", mine)):
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", added))
+
+
+def test_stopped(warm):
+    """hawserctl stop: told where the shell is."""
+    term = sticky(warm)
+    where = folder(ask(term, "$$"))
+    warm.ctl("stop", "--now")
+    term.expect(rf"it still runs there: `tmux -S {where}/t attach`")
+    term.expect(pexpect.EOF)
+    end(where)
+
+
+def test_left_after_close(warm):
+    """The connection drains: leaving the shell opens no other, and leaves nothing behind."""
+    term = sticky(warm)
+    where = folder(ask(term, "$$"))
+    logins = warm.sshd.logins()
+    assert warm.ctl("close", "h").status == 0
+    term.send("exit 7\r")
+    term.expect(pexpect.EOF)
+    term.wait()
+    assert term.exitstatus == 7
+    wait_for(lambda: not where.exists() and not transports(warm), "the directory is gone")
+    assert warm.sshd.logins() == logins
 
 
 def test_shell_that_is_gone(warm):
@@ -98,12 +264,7 @@ def test_dropped_while_away(bare):
             return bare.sshd.logins() >= logins + 4
         wait_for(four_more, "four logins", 30)
         assert time.monotonic() - begun > 0.5
-        term.timeout = 2 * SLOW
-
-        def same_shell():
-            with contextlib.suppress(pexpect.TIMEOUT):  # what was typed into a dying connection
-                return ask(term, "$$") == pid
-        wait_for(same_shell, "the shell", 30)
+        wait_for(lambda: answers(term, pid), "the shell", 30)
 
 
 @pytest.mark.core
