@@ -151,6 +151,7 @@ static bool worth_a_login(const struct doctor *d)
 
 static void examine(struct doctor *d)
 {
+	doctor_surroundings(d);
 	doctor_config(d);
 	if (d->config == NULL)
 		return;
@@ -184,23 +185,48 @@ static void finish(struct doctor *d)
 		free(d->offers[i]);
 }
 
+/* The first word that is neither an option of ssh's nor an option's value; argc: there is none. */
+static int find_host(int argc, char **argv, int from)
+{
+	static const char with_value[] = "BDEFIJLOPQRSWbceilmopw";
+
+	for (int i = from; i < argc; i++) {
+		const char *letter = argv[i] + 1;
+
+		if (argv[i][0] != '-' || argv[i][1] == '\0')
+			return i;
+		while (*letter != '\0' && strchr(with_value, *letter) == NULL)
+			letter++;
+		if (*letter != '\0' && letter[1] == '\0')
+			i++; /* its value is the next word */
+	}
+	return argc;
+}
+
 int doctor_run(int argc, char **argv)
 {
 	struct doctor d = {.json = strcmp(argv[1], "--json") == 0};
 	const struct doctor_row *worst;
-	int from = d.json ? 3 : 2, status;
+	int from = d.json ? 3 : 2, at, status;
 
 	while (from < argc && strcmp(argv[from], "--json") == 0) {
 		d.json = true;
 		from++;
 	}
-	if (from >= argc || argv[argc - 1][0] == '-') {
+	at = find_host(argc, argv, from);
+	for (int i = at + 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") != 0)
+			at = argc; /* a command: doctor runs none */
+		else
+			d.json = true;
+	}
+	if (at >= argc) {
 		fputs(usage, stderr);
 		return CTL_EXIT_USAGE;
 	}
-	d.host = argv[argc - 1];
+	d.host = argv[at];
 	d.options = argv + from;
-	d.noptions = argc - 1 - from;
+	d.noptions = at - from;
 	examine(&d);
 	worst = verdict(&d);
 	if (d.json)

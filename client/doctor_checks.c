@@ -1,4 +1,5 @@
-/* doctor: what OpenSSH's own programs and hawserd know: configuration, host key, keys, a login. */
+/* doctor: what OpenSSH's own programs and hawserd know: configuration, algorithms, keys, what is
+ * held. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -76,11 +77,11 @@ static char *differing(const char *a, const char *b)
 static void handed_over(struct doctor *d)
 {
 	static const char words[] = "cannot do this without ssh: ";
-	static const char *const first[] = {"hawser", "-O", "check", NULL};
+	char *hawser = doctor_hawser();
+	const char *first[] = {hawser, "-O", "check", NULL};
 	char **argv = doctor_words(d, first, nothing), *at;
 	struct doctor_child c;
 
-	setenv("HAWSER_FALLBACK", "no", 1);
 	if (doctor_child(argv, NULL, DOCTOR_STEP_MS, &c) >= 0 &&
 	    (at = strstr(c.err, words)) != NULL) {
 		at += strlen(words);
@@ -92,6 +93,7 @@ static void handed_over(struct doctor *d)
 	}
 	doctor_child_free(&c);
 	free(argv);
+	free(hawser);
 }
 
 void doctor_config(struct doctor *d)
@@ -162,6 +164,14 @@ static char *common(const char *mine, const char *theirs)
 	return NULL;
 }
 
+/* Such a cipher vouches for its data itself: no MAC is agreed on (RFC 5647, PROTOCOL of OpenSSH).
+ */
+static bool needs_no_mac(const char *cipher)
+{
+	return strstr(cipher, "-gcm@openssh.com") != NULL ||
+	       strstr(cipher, "-poly1305@openssh.com") != NULL;
+}
+
 void doctor_algorithms(struct doctor *d)
 {
 	static const struct {
@@ -171,12 +181,13 @@ void doctor_algorithms(struct doctor *d)
 		     {"ciphers", "cipher"},
 		     {"macs", "MAC"}};
 	char *chosen = xstrdup("");
+	bool whole = false;
 
 	if (!d->speaks || d->offers[0] == NULL) {
 		free(chosen);
 		return;
 	}
-	for (size_t i = 0; i < HW_ARRAY_LEN(lists); i++) {
+	for (size_t i = 0; i < HW_ARRAY_LEN(lists) - (whole ? 1 : 0); i++) {
 		char *mine = doctor_setting(d->config, lists[i].setting);
 		const char *theirs = d->offers[i] != NULL ? d->offers[i] : "";
 		char *one = mine != NULL ? common(mine, theirs) : NULL;
@@ -186,6 +197,7 @@ void doctor_algorithms(struct doctor *d)
 
 			free(chosen);
 			chosen = more;
+			whole = whole || needs_no_mac(one);
 		} else if (mine != NULL) {
 			doctor_add(d, BAD, "algorithms",
 				   "no common %s: the server offers %s; here %s", lists[i].name,
@@ -200,128 +212,6 @@ void doctor_algorithms(struct doctor *d)
 	}
 	doctor_add(d, FINE, "algorithms", "ssh would agree on %s", chosen);
 	free(chosen);
-}
-
-/* --- host key --- */
-
-struct known {
-	struct doctor *d;
-	const char *name;
-	char *lines; /* that ssh-keygen -F found, of all files */
-	char *file;  /* the first that has one */
-};
-
-static void look_in(void *ctx, const char *value)
-{
-	struct known *k = ctx;
-	char *files = xstrdup(value), *save = NULL;
-
-	for (char *file = strtok_r(files, " ", &save); file != NULL;
-	     file = strtok_r(NULL, " ", &save)) {
-		const char *home = getenv("HOME");
-		char *path = file[0] == '~' && home != NULL ? xasprintf("%s%s", home, file + 1)
-							    : xstrdup(file);
-		char *words[] = {(char *)(uintptr_t) "ssh-keygen",
-				 (char *)(uintptr_t) "-F",
-				 (char *)(uintptr_t)k->name,
-				 (char *)(uintptr_t) "-f",
-				 path,
-				 NULL};
-		struct doctor_child c;
-
-		if (doctor_child(words, NULL, DOCTOR_STEP_MS, &c) == 0 && c.out[0] != '\0') {
-			char *more = xasprintf("%s%s", k->lines, c.out);
-
-			free(k->lines);
-			k->lines = more;
-			if (k->file == NULL)
-				k->file = xstrdup(path);
-		}
-		doctor_child_free(&c);
-		free(path);
-	}
-	free(files);
-}
-
-/* What ssh-keyscan(1) gets: the server's keys, a line each. It asks for one of each type. */
-static void judge_key(struct doctor *d, const struct known *k)
-{
-	char *words[] = {(char *)(uintptr_t) "ssh-keyscan",
-			 (char *)(uintptr_t) "-T",
-			 (char *)(uintptr_t) "5",
-			 (char *)(uintptr_t) "-p",
-			 (char *)(uintptr_t)d->port,
-			 d->address_text,
-			 NULL};
-	bool any = false, same = false, revoked = false;
-	struct doctor_child c;
-	char *save = NULL;
-
-	if (doctor_child(words, NULL, DOCTOR_STEP_MS * 2, &c) != 0 || c.out[0] == '\0') {
-		doctor_add(d, NOTE, "host key", "not compared: ssh-keyscan gets no key");
-		doctor_child_free(&c);
-		return;
-	}
-	for (char *line = strtok_r(c.out, "\n", &save); line != NULL;
-	     line = strtok_r(NULL, "\n", &save)) {
-		char *key = strchr(line, ' ');
-		const char *at;
-
-		if (line[0] == '#' || key == NULL)
-			continue;
-		any = true;
-		at = strstr(k->lines, key + 1);
-		if (at == NULL)
-			continue;
-		same = true;
-		while (at > k->lines && at[-1] != '\n')
-			at--;
-		revoked = revoked || strncmp(at, "@revoked", 8) == 0;
-	}
-	doctor_child_free(&c);
-	if (revoked) {
-		doctor_add(d, BAD, "host key", "the server's key is marked as revoked in %s",
-			   k->file);
-		doctor_cure(d, "do not connect: ask the administrator");
-	} else if (same) {
-		doctor_add(d, FINE, "host key", "known, and the same (%s)", k->file);
-	} else if (any && strstr(k->lines, "@cert-authority") != NULL) {
-		doctor_add(d, NOTE, "host key", "trusted by an authority: such logins are ssh's");
-	} else if (any) {
-		doctor_add(d, BAD, "host key",
-			   "CHANGED: %s has another key than the one that the server shows",
-			   k->file);
-		doctor_cure(d,
-			    "ask the administrator whether it was made anew; if so: ssh-keygen "
-			    "-R %s",
-			    k->name);
-	}
-}
-
-void doctor_host_key(struct doctor *d)
-{
-	struct known k = {.d = d, .lines = xstrdup("")};
-	char *alias = doctor_setting(d->config, "hostkeyalias");
-	bool plain = alias != NULL || strcmp(d->port, "22") == 0;
-	char *name = alias != NULL ? xstrdup(alias)
-		     : plain	   ? xstrdup(d->hostname)
-				   : xasprintf("[%s]:%s", d->hostname, d->port);
-
-	k.name = name;
-	doctor_each_setting(d->config, "userknownhostsfile", look_in, &k);
-	doctor_each_setting(d->config, "globalknownhostsfile", look_in, &k);
-	if (k.lines[0] == '\0') {
-		doctor_add(d, NOTE, "host key", "%s is not known yet: the first login asks", name);
-		doctor_cure(d, "log in once on a terminal, or put its key into known_hosts");
-	} else if (d->speaks) {
-		judge_key(d, &k);
-	} else {
-		doctor_add(d, FINE, "host key", "%s is known (%s)", name, k.file);
-	}
-	free(name);
-	free(alias);
-	free(k.lines);
-	free(k.file);
 }
 
 /* --- keys --- */
@@ -392,55 +282,6 @@ void doctor_keys(struct doctor *d)
 {
 	look_at_agent(d);
 	doctor_each_setting(d->config, "identityfile", look_at_key, d);
-}
-
-/* --- a login of its own --- */
-
-/* The number behind a phrase; -1: it is not there. */
-static double number_behind(const char *text, const char *phrase)
-{
-	const char *at = strstr(text, phrase);
-
-	return at != NULL ? strtod(at + strlen(phrase), NULL) : -1;
-}
-
-void doctor_login(struct doctor *d)
-{
-	static const char *const first[] = {"hawser", "-vv", NULL};
-	static const char *const more[] = {"-oBatchMode=yes",
-					   "-oControlPath=none",
-					   "-oClearAllForwardings=yes",
-					   "-oPermitLocalCommand=no",
-					   "-N",
-					   NULL};
-	char **words = doctor_words(d, first, more), *line, *save = NULL;
-	struct doctor_child c;
-	int status;
-
-	setenv("HAWSER_FALLBACK", "no", 1);
-	status = doctor_child(words, "hawser: stages:", DOCTOR_LOGIN_MS, &c);
-	free(words);
-	if (c.seen) {
-		doctor_add(d, FINE, "login",
-			   "%.0f ms in all (key exchange %.0f ms, authentication %.0f ms)",
-			   c.took_ms, number_behind(c.err, "key exchange "),
-			   number_behind(c.err, "authentication "));
-		doctor_child_free(&c);
-		return;
-	}
-	(void)status;
-	doctor_add(d, BAD, "login", "a login without questions does not succeed (%.0f ms)",
-		   c.took_ms);
-	for (line = c.err != NULL ? strtok_r(c.err, "\n", &save) : NULL; line != NULL;
-	     line = strtok_r(NULL, "\n", &save)) {
-		if (strncmp(line, "hawser: ", 8) != 0 || strstr(line, "debug") != NULL ||
-		    strstr(line, "no connection is held") != NULL ||
-		    strstr(line, "ControlPath=none asks") != NULL)
-			continue;
-		line[strcspn(line, "\r")] = '\0';
-		doctor_cure(d, "%s", line + 8);
-	}
-	doctor_child_free(&c);
 }
 
 /* --- what hawserd knows --- */

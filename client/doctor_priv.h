@@ -71,14 +71,19 @@ void doctor_child_free(struct doctor_child *c);
  * only. */
 char **doctor_words(const struct doctor *d, const char *const *first, const char *const *more);
 
+/* The hawser beside our own program, else the name only, for PATH; on the heap. */
+char *doctor_hawser(void); /* doctor_login.c */
+/* Takes out of the environment what would have a hawser of ours do something else. */
+void doctor_surroundings(struct doctor *d); /* doctor_login.c */
+
 /* The parts, in their order. */
 void doctor_config(struct doctor *d);
 void doctor_addresses(struct doctor *d); /* doctor_probe.c */
 void doctor_algorithms(struct doctor *d);
-void doctor_sizes(struct doctor *d); /* doctor_probe.c: growing payloads */
-void doctor_host_key(struct doctor *d);
+void doctor_sizes(struct doctor *d);	/* doctor_probe.c: growing payloads */
+void doctor_host_key(struct doctor *d); /* doctor_hostkey.c */
 void doctor_keys(struct doctor *d);
-void doctor_login(struct doctor *d);
+void doctor_login(struct doctor *d); /* doctor_login.c */
 void doctor_held(struct doctor *d);
 
 #endif

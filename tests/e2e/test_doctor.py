@@ -95,6 +95,49 @@ def test_no_common_cipher(bench):
     assert "aes256-ctr" in verdict and "aes128-gcm@openssh.com" in verdict
 
 
+@pytest.mark.parametrize("what", ["changed", "revoked"])
+def test_one_key_of_several(bench, what):
+    """Keys that are the same do not clear one that changed, or that is revoked."""
+    lines = bench.known_hosts.read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if "ssh-ed25519" in line)
+    host, kind, key = lines[at].split()[:3]
+    if what == "changed":
+        other = (bench.keys.make("id_other").with_suffix(".pub")).read_text().split()[1]
+        lines[at] = f"{host} {kind} {other}"
+    else:
+        lines.append(f"@revoked {host} {kind} {key}")
+    bench.known_hosts.write_text("\n".join(lines) + "\n")
+    status, verdict, _ = doctor(bench, "h")
+    assert status == 1 and (what.upper() in verdict or what in verdict), verdict
+
+
+def test_known_without_its_port(bench):
+    """As ssh has it, that is known."""
+    text = bench.known_hosts.read_text()
+    bench.known_hosts.write_text(text.replace(f"[127.0.0.1]:{bench.sshd.port}", "127.0.0.1"))
+    _, _, parts = doctor(bench, "h")
+    assert "known, and the same" in texts(parts, "host key")
+
+
+def test_words_behind_the_host(bench):
+    """A command is none of doctor's; --json is."""
+    done = bench.ctl("doctor", "-F", str(bench.config), "-o", "User=x", "h", "touch", "x")
+    assert done.status == 2 and "usage" in done.err
+    done = bench.ctl("doctor", "-F", str(bench.config), "h", "--json")
+    assert '"items"' in done.text
+
+
+def test_cipher_without_mac(bench):
+    """Where the cipher needs no MAC, none has to be common."""
+    cipher = "aes256-gcm@openssh.com"
+    server = bench.server(MACs="hmac-sha2-512", Ciphers=cipher)
+    bench.trust(server)
+    bench.host("aead", server, MACs="hmac-sha2-256", Ciphers=cipher)
+    status, verdict, parts = doctor(bench, "aead")
+    assert (status, verdict) == (0, "fine"), parts
+    assert cipher in texts(parts, "algorithms") and "hmac" not in texts(parts, "algorithms")
+
+
 def test_large_packets_are_lost(bench):
     """A path that swallows large packets."""
     with own_network():

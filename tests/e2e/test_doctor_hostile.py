@@ -1,4 +1,5 @@
 """hawserctl doctor in front of servers that mean harm, and in odd surroundings."""
+import shutil
 import signal
 import subprocess
 
@@ -6,7 +7,7 @@ import pytest
 
 from causes import Speaker
 from daemon import HAWSERCTL
-from doctoring import Odd, doctor, kexinit, path_of, prepare
+from doctoring import Odd, doctor, findings, kexinit, path_of, prepare
 from util import alive, children, wait_for, words_of
 
 
@@ -65,3 +66,26 @@ def test_without_descriptors(bench):
     done = subprocess.run(["/bin/sh", "-c", shell], env=bench.environment(path_of(bench)),
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
     assert done.returncode == 1 and b"could not be run" in done.stdout, done
+
+
+def test_hawser_beside_hawserctl(bench):
+    """hawser is found without PATH; where it is not there at all, that is said."""
+    assert findings(doctor(bench, "h", env={"PATH": bench.env["PATH"]})[2], "login") == ["ok"]
+    alone = shutil.copy(HAWSERCTL, bench.dir)
+    done = subprocess.run([alone, "doctor", "-F", str(bench.config), "h"], env=bench.env,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1 and b"h: login: not tried: hawser is not found" in done.stdout
+    assert b"what to do: install hawser" in done.stdout
+
+
+def test_environment_of_the_login(bench):
+    """The login is hawser's own where hawser is switched off, and nobody else's status."""
+    told = bench.dir / "status"
+    with open(told, "wb") as out:
+        env = {**path_of(bench), "HAWSER_DISABLE": "1", "HAWSER_STATUS_FD": str(out.fileno())}
+        done = subprocess.run([HAWSERCTL, "--json", "doctor", "-F", str(bench.config), "h"],
+                              env=bench.environment(env), stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=60, check=False,
+                              pass_fds=[out.fileno()])
+    assert done.returncode == 0 and b"HAWSER_DISABLE is set" in done.stdout, done
+    assert told.read_bytes() == b""
