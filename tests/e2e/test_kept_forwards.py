@@ -201,7 +201,7 @@ def test_asked_right_after_a_try(warm):
 
     def far_off():
         waits = re.findall(r"next try in ([0-9.]+) s", read_text(warm.daemon_log))
-        return waits and float(waits[-1]) > 3
+        return waits and float(waits[-1]) > 5
     with Server(echo) as server:
         keep(warm, server, "-L", port)
         warm.sshd.stop()
@@ -209,7 +209,7 @@ def test_asked_right_after_a_try(warm):
         warm.sshd.start()
         begun = time.monotonic()
         warm.ok("h", "true")
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 4.5
 
 
 def test_keep_beside_a_login(bare):
