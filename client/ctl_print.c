@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "client/json_text.h"
+#include "protocol/utf8.h"
 
 #define CELL_MAX 80
 
@@ -29,19 +30,12 @@ static void json_value(FILE *out, const struct reply_value *v)
 	}
 }
 
-/* Could what is at p steer the terminal? ESC and the like, and the C1 controls, of which CSI is
- * one; what is no UTF-8 (len is 0) might be anything. */
-static bool steers(const unsigned char *p, size_t len)
-{
-	return len == 0 || *p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
-}
-
 void ctl_print_text(FILE *out, const char *s)
 {
 	for (const unsigned char *p = (const unsigned char *)s; *p != '\0';) {
-		size_t len = utf8_length(p);
+		size_t len = utf8_shown_length(p);
 
-		if (steers(p, len))
+		if (len == 0)
 			fputc('?', out);
 		else
 			fwrite(p, 1, len, out);
@@ -145,14 +139,13 @@ static void tame(char *text)
 	unsigned char *to = (unsigned char *)text;
 
 	for (const unsigned char *p = to; *p != '\0';) {
-		size_t len = utf8_length(p), step = len > 0 ? len : 1;
+		size_t len = utf8_shown_length(p);
 
-		if (steers(p, len))
+		if (len == 0)
 			*to++ = '?';
-		else
-			for (size_t i = 0; i < len; i++)
-				*to++ = p[i];
-		p += step;
+		for (size_t i = 0; i < len; i++)
+			*to++ = p[i];
+		p += len > 0 ? len : 1;
 	}
 	*to = '\0';
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/utf8.h"
+
 static const char *const names[] = {
 #define X(name, text) [name] = text,
 	CAUSE_CLASSES(X)
@@ -17,29 +19,6 @@ const char *cause_name(enum cause_class cls)
 	return names[cls];
 }
 
-/* The length of the UTF-8 sequence at p (RFC 3629), which a NUL ends at the latest; 0: it is none,
- * or a control character: C0, DEL, or C1, of which a terminal's CSI is one. */
-static size_t shown_length(const unsigned char *p)
-{
-	size_t len = p[0] < 0x80   ? 1
-		     : p[0] < 0xc2 ? 0
-		     : p[0] < 0xe0 ? 2
-		     : p[0] < 0xf0 ? 3
-		     : p[0] < 0xf5 ? 4
-				   : 0;
-
-	if (p[0] < 0x20 || p[0] == 0x7f)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) ||
-	    (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 /* Control characters, and what is no UTF-8, become \ooo, so that a server's words can neither move
  * the reader's cursor nor begin a line of their own. Other UTF-8 stays: host names may be that.
  * What does not fit is left out whole. */
@@ -49,7 +28,7 @@ static void escape(char *dst, size_t size, const char *src)
 	size_t used = 0;
 
 	while (*p != '\0') {
-		size_t len = shown_length(p);
+		size_t len = utf8_shown_length(p);
 
 		if (used + (len > 0 ? len : 4) >= size)
 			break;

@@ -184,7 +184,7 @@ static void test_lines(void **state)
 				      "web  used by make (pid 7) over connection 3: a command\n",
 				      "web  connection 3 ended (idle-drop): the path was "
 				      "silent\n",
-				      "u@?[2J:22", "a??b ?1m ? \xc3\xa9\n", NULL},
+				      "u@?[2J:22", "a??b ??1m ? \xc3\xa9\n", NULL},
 		(const char *const[]){"\x1b", "\x07", "\xc2\x9b", "\r", NULL});
 }
 

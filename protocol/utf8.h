@@ -1,0 +1,12 @@
+/* UTF-8 (RFC 3629) in text of whatever bytes. Pure. */
+#ifndef HAWSER_PROTOCOL_UTF8_H
+#define HAWSER_PROTOCOL_UTF8_H
+
+#include <stddef.h>
+
+/* The length in bytes of the sequence at p, which a NUL ends at the latest; 0: it is none. */
+size_t utf8_length(const unsigned char *p);
+/* As utf8_length(); 0 also for what could steer a terminal: C0, DEL and C1, of which CSI is one. */
+size_t utf8_shown_length(const unsigned char *p);
+
+#endif
