@@ -162,19 +162,33 @@ static void do_append(struct batch *b, struct op *op, const char *path)
 		close(fd);
 }
 
-static void do_replace(struct batch *b, struct op *op, const char *path)
+/* The file that will take path's place. On a full disk nothing has been touched yet. */
+static bool write_fresh(const struct op *op, const char *fresh)
 {
-	char fresh[PATH_MAX + 96];
+	bool written;
 	int fd;
 
-	snprintf(fresh, sizeof(fresh), "%s.new", path);
 	(void)unlink(fresh);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 || !write_all(fd, op->text, op->len) || fsync(fd) != 0 ||
-	    rename(fresh, path) != 0)
+	if (fd < 0)
+		return false;
+	written = write_all(fd, op->text, op->len) && fsync(fd) == 0;
+	close(fd);
+	return written;
+}
+
+/* With aside, what is there becomes NAME.bad, if it can. */
+static void do_replace(struct batch *b, const struct op *op, const char *path, bool aside)
+{
+	char fresh[PATH_MAX + 96];
+
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	if (!write_fresh(op, fresh))
 		fail(b, "cannot write", path);
-	if (fd >= 0)
-		close(fd);
+	else if (aside && !do_aside(path))
+		fail(b, "cannot set aside", path);
+	else if (rename(fresh, path) != 0)
+		fail(b, "cannot write", path);
 }
 
 /* In place; the new length. */
@@ -212,10 +226,7 @@ static void do_repair(struct batch *b, struct op *op, const char *path)
 	if (op->text == NULL)
 		return;
 	op->len = keep_good_lines(op->text, op->len, op->good);
-	if (op->keep_bad)
-		do_set_aside(b, op, path);
-	if (strcmp(b->stuck, op->name) != 0)
-		do_replace(b, op, path);
+	do_replace(b, op, path, op->keep_bad);
 }
 
 static void run(void *ctx)
@@ -237,7 +248,7 @@ static void run(void *ctx)
 			break;
 		case REPLACE:
 			if (strcmp(b->stuck, op->name) != 0)
-				do_replace(b, op, path);
+				do_replace(b, op, path, false);
 			break;
 		case REPAIR:
 			do_repair(b, op, path);
