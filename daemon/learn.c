@@ -144,6 +144,8 @@ void learn_gap_lived(struct learn *l, const char *host, double gap_s)
 	if (l == NULL || gap_s < LIVED_MIN_S)
 		return;
 	k = touch(l, host);
+	if (gap_s >= k->doubt_s)
+		k->doubts = 0;
 	if (gap_s < k->gap_lived_s * 1.05)
 		return;
 	k->gap_lived_s = gap_s;
@@ -192,6 +194,16 @@ static void heal(struct learn *l, const char *host, struct known *k)
 	learn_save(l);
 }
 
+/* Of a death that is confirmed. */
+static bool still_doubtful(struct known *k)
+{
+	if (!k->maybe_doubtful)
+		return false;
+	if (k->doubts++ == 0 || k->maybe_died_s < k->doubt_s)
+		k->doubt_s = k->maybe_died_s;
+	return k->doubts < DOUBTS_MAX;
+}
+
 void learn_opened(struct learn *l, const char *host)
 {
 	struct known *k;
@@ -201,8 +213,7 @@ void learn_opened(struct learn *l, const char *host)
 	heal(l, host, k);
 	if (k->maybe_died_s <= 0)
 		return;
-	if (now_s() - k->maybe_at_s <= CONFIRM_S &&
-	    (!k->maybe_doubtful || ++k->doubts >= DOUBTS_MAX)) {
+	if (now_s() - k->maybe_at_s <= CONFIRM_S && !still_doubtful(k)) {
 		k->doubts = 0;
 		k->gap_deaths++;
 		if (k->gap_died_s <= 0 || k->maybe_died_s < k->gap_died_s)

@@ -21,7 +21,8 @@ struct known {
 
 	double maybe_died_s, maybe_at_s; /* not yet confirmed; 0: none */
 	bool maybe_doubtful;
-	unsigned doubts; /* doubtful deaths that were confirmed, in a row */
+	unsigned doubts; /* doubtful deaths that were confirmed, none of which was lived through */
+	double doubt_s;	 /* the shortest of them */
 };
 
 struct learn {
