@@ -88,12 +88,15 @@ static bool put(const char *text, size_t len)
 
 	while (len > 0) {
 		size_t piece = len < PIPE_BUF ? len : PIPE_BUF;
+		int ready = poll(&p, 1, PATIENCE_MS);
 		ssize_t n;
 
-		if (poll(&p, 1, PATIENCE_MS) == 0) {
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready == 0)
 			errno = ETIMEDOUT;
+		if (ready <= 0)
 			return false;
-		}
 		n = write(status_fd, text, piece);
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			return false;
