@@ -1,9 +1,6 @@
-"""Asking hawserctl doctor, and servers that behave as no sshd does."""
-import contextlib
+"""Asking hawserctl doctor, and what a server that is no sshd says to it."""
 import json
-import socket
 import struct
-import threading
 
 from daemon import BIN
 
@@ -39,34 +36,6 @@ def texts(parts, part):
 
 def findings(parts, part):
     return [finding for finding, *_ in parts.get(part, [])]
-
-
-class Odd:
-    """A server whose every connection is served by talk(socket), in a thread of its own."""
-
-    def __init__(self, talk):
-        self.talk = talk
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                peer, _ = self.listener.accept()
-                threading.Thread(target=self.one, args=(peer,), daemon=True).start()
-
-    def one(self, peer):
-        with contextlib.suppress(OSError), peer:
-            self.talk(peer)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
 
 
 def kexinit(names):

@@ -35,6 +35,17 @@ def taken(port):
     return None
 
 
+@contextlib.contextmanager
+def away_from_its_port(box, client, port):
+    """The server of a -N -R comes back, and somebody else has its port."""
+    box.sshd.stop()
+    with wait_for(lambda: taken(port), "the port is free"):
+        box.sshd.start()
+        assert b"reconnecting" in client.stderr.readline()
+        assert f"waiting for the server to free port {port}" in client.stderr.readline().decode()
+        yield
+
+
 def waiting_request(box):
     """A request that waits for the verdict on a connection which is dead, of a server that has
     gone."""
@@ -100,12 +111,8 @@ def test_remote_forward_waits_for_its_port(warm):
     with Server(echo) as server:
         client = warm.popen("-N", "-R", f"{port}:127.0.0.1:{server.port}", "h")
         wait_for(lambda: reaches(port), "the forward")
-        warm.sshd.stop()
-        with wait_for(lambda: taken(port), "the port is free"):
-            warm.sshd.start()
-            assert b"reconnecting" in client.stderr.readline()
-            assert f"waiting for the server to free port {port}" in \
-                client.stderr.readline().decode()
+        with away_from_its_port(warm, client, port):
+            pass
         assert b"again; the forwards stand" in client.stderr.readline()
         assert reaches(port)
         client.terminate()

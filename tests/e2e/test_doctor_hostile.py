@@ -7,7 +7,8 @@ import pytest
 
 from causes import Speaker
 from daemon import HAWSERCTL
-from doctoring import Odd, doctor, findings, kexinit, path_of, prepare
+from doctoring import doctor, findings, kexinit, path_of, prepare
+from forwarding import Server
 from util import alive, children, wait_for, words_of
 
 
@@ -21,7 +22,7 @@ def test_words_without_end(bench):
     def talk(peer):
         while True:
             peer.sendall(b"x" * 65536)
-    with Odd(talk) as server:
+    with Server(talk) as server:
         bench.host("endless", server)
         status, verdict, _ = doctor(bench, "endless")
     assert status == 1 and "no SSH server" in verdict and "xxx" in verdict
@@ -36,7 +37,7 @@ def test_names_that_steer(bench):
     bench.host("web", speaker)
     bench.start_daemon()
     assert b"\xc2\x9b" not in bench.run("web", "true").err.encode()
-    with Odd(talk) as server:
+    with Server(talk) as server:
         bench.host("evil", server)
         for name in "evil", "web":
             out = bench.ctl("doctor", "-F", str(bench.config), name, env=path_of(bench)).out

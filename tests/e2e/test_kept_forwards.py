@@ -9,7 +9,7 @@ import pytest
 
 from faults import FaultProxy
 from forwarding import Server, echo
-from test_back import reaches, taken, transports
+from test_back import away_from_its_port, reaches, transports
 from test_suspect import Frozen, doubt
 from util import free_port, holds_for, read_text, wait_for
 
@@ -145,11 +145,7 @@ def test_closed_while_its_port_is_taken(warm):
     with Server(echo) as server:
         client = warm.popen("-N", "-R", f"{port}:127.0.0.1:{server.port}", "h")
         wait_for(lambda: reaches(port), "the forward")
-        warm.sshd.stop()
-        with wait_for(lambda: taken(port), "the port is free"):
-            warm.sshd.start()
-            assert b"reconnecting" in client.stderr.readline()
-            assert b"waiting for the server" in client.stderr.readline()
+        with away_from_its_port(warm, client, port):
             assert warm.ctl("close", "h", "--force").status == 0
             assert client.wait(20) == 255
         assert b"ended on request" in client.stderr.read()
