@@ -130,7 +130,8 @@ static void ended(struct session *s, const struct channel_end *end)
 		session_notice(s, 0, "hawser: %s", end->why.text);
 		session_notice(s, 0, "hawser: %s", end->why.hint);
 	}
-	if (end->signal[0] != '\0' && s->sticky != NULL)
+	/* What attached the terminal was ended, not what it is attached to. */
+	if (end->signal[0] != '\0' && s->sticky != NULL && s->running)
 		session_notice(s, 0, "hawser: %s", session_sticky_leave(s, ""));
 	say_closed(s);
 	session_end_when_unused(s);

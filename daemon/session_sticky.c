@@ -96,19 +96,27 @@ static const char script[] =
 	"if [ -h $d/status ]; then r=$(readlink $d/status); "
 	"o=$(cat $d/screen 2>/dev/null); [ -n \"$o\" ] && printf \"%s\\n\" \"$o\"; "
 	"exit ${r:-255}; fi; "
+	/* Detached by somebody; but what was ended takes a moment to die. */
+	"if [ -s $d/pid ]; then p=$(cat $d/pid); for i in 1 2 3 4 5 6 7 8 9 z; do "
+	"kill -0 $p 2>/dev/null || break; "
+	"if [ $i = z ]; then say \"detached from the $k, which still runs there, in $d\"; "
+	"exit 255; fi; sleep 0.1; done; fi; "
 	"if [ $m = start ] && [ -d $d ] && [ -e $d/pid ]; then exit 255; fi; "
 	"if [ $m = start ]; then rm -rf $d; "
 	"say \"$x did not start: the $k does not survive its connection\"; run; exit; fi; "
 	"say \"the $k was ended from outside\"; exit 255";
 
-/* $1: the name. Ends what runs there, as the end of a connection ends a shell, and takes it away.
- */
-static const char end_script[] = "d=/tmp/hawser-$1; [ -d $d ] && [ -O $d ] || exit 0; "
-				 "if [ -h $d/status ]; then :; else case $(cat $d/kind) in "
-				 "tmux) tmux -S $d/t kill-server;; "
-				 "screen) SCREENDIR=$d screen -S h -X quit;; "
-				 "*) kill $(cat $d/pid);; "
-				 "esac; fi >/dev/null 2>&1; rm -rf $d";
+/* $1: the name. Ends what runs there, as the end of a connection ends a shell, and takes it away;
+ * $2: end, or clean, which lets what still runs live. */
+static const char end_script[] =
+	"d=/tmp/hawser-$1; [ -d $d ] && [ -O $d ] || exit 0; "
+	"if [ -h $d/status ]; then :; elif [ $2 = clean ] && [ -s $d/pid ] && "
+	"kill -0 $(cat $d/pid); then exit 0; fi 2>/dev/null; "
+	"if [ -h $d/status ]; then :; else case $(cat $d/kind) in "
+	"tmux) tmux -S $d/t kill-server;; "
+	"screen) SCREENDIR=$d screen -S h -X quit;; "
+	"*) kill $(cat $d/pid);; "
+	"esac; fi >/dev/null 2>&1; rm -rf $d";
 
 /* For printf %b in the words of any shell: all that could mean something is written in octal. */
 static char *encode(const char *command)
@@ -302,8 +310,8 @@ void session_sticky_finish(struct session *s)
 		return;
 	s->sticky = NULL;
 	if (!k->left && (k->sent || session_may_have_run(s)))
-		session_errand(s,
-			       xasprintf("exec sh -c 'eval \"$0\"' '%s' %s", end_script, k->name));
+		session_errand(s, xasprintf("exec sh -c 'eval \"$0\"' '%s' %s %s", end_script,
+					    k->name, s->step == STEP_DONE ? "clean" : "end"));
 	free(k->command);
 	free(k->hint);
 	free(k);

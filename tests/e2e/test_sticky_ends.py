@@ -189,6 +189,24 @@ def test_forward_that_was_added(warm, echoing):
             socket.create_connection(("127.0.0.1", added))
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_detached(warm, again):
+    """Somebody detaches the client: the shell lives, and it is said where."""
+    term = sticky(warm)
+    pid = ask(term, "$$")
+    where = folder(pid)
+    if again:
+        drop(warm, term)
+        assert ask(term, "$$") == pid
+    subprocess.run(["tmux", "-S", str(where / "t"), "detach-client", "-s", "0"], check=True)
+    term.expect(f"detached from the shell, which still runs there, in {where}")
+    term.expect(pexpect.EOF)
+    term.wait()
+    wait_for(lambda: transports(warm)[0]["sessions"] == 0, "the end of the errand, too")
+    assert term.exitstatus == 255 and alive(int(pid))
+    end(where)
+
+
 def test_stopped(warm):
     """hawserctl stop: told where the shell is."""
     term = sticky(warm)
