@@ -283,6 +283,10 @@ def test_dropped_while_away(bare):
         wait_for(four_more, "four logins", 30)
         assert time.monotonic() - begun > 0.5
         wait_for(lambda: answers(term, pid), "the shell", 30)
+        where = folder(pid)
+        term.sendline("exit")
+        term.expect(pexpect.EOF)
+        wait_for(lambda: not where.exists(), "the end of what was there")
 
 
 @pytest.mark.core
