@@ -92,15 +92,15 @@ static const char script[] =
 	"sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
 	"abduco.*) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -a h;; "
 	"esac; fi; "
+	/* Detached by somebody? What ends meanwhile has a status, or takes a moment to die. */
+	"if [ -s $d/pid ]; then p=$(cat $d/pid); for i in 1 2 3 4 5 6 7 8 9 z; do "
+	"[ -h $d/status ] && break; kill -0 $p 2>/dev/null || break; "
+	"if [ $i = z ]; then say \"detached from the $k, which still runs there, in $d\"; "
+	"exit 255; fi; sleep 0.1; done; fi; "
 	/* Over, one way or the other. */
 	"if [ -h $d/status ]; then r=$(readlink $d/status); "
 	"o=$(cat $d/screen 2>/dev/null); [ -n \"$o\" ] && printf \"%s\\n\" \"$o\"; "
 	"exit ${r:-255}; fi; "
-	/* Detached by somebody; but what was ended takes a moment to die. */
-	"if [ -s $d/pid ]; then p=$(cat $d/pid); for i in 1 2 3 4 5 6 7 8 9 z; do "
-	"kill -0 $p 2>/dev/null || break; "
-	"if [ $i = z ]; then say \"detached from the $k, which still runs there, in $d\"; "
-	"exit 255; fi; sleep 0.1; done; fi; "
 	"if [ $m = start ] && [ -d $d ] && [ -e $d/pid ]; then exit 255; fi; "
 	"if [ $m = start ]; then rm -rf $d; "
 	"say \"$x did not start: the $k does not survive its connection\"; run; exit; fi; "
