@@ -33,7 +33,7 @@ static void json_value(FILE *out, const struct reply_value *v)
 void ctl_print_text(FILE *out, const char *s)
 {
 	for (const unsigned char *p = (const unsigned char *)s; *p != '\0';) {
-		size_t len = utf8_shown_length(p);
+		size_t len = utf8_shown_length(p, SIZE_MAX);
 
 		if (len == 0)
 			fputc('?', out);
@@ -139,7 +139,7 @@ static void tame(char *text)
 	unsigned char *to = (unsigned char *)text;
 
 	for (const unsigned char *p = to; *p != '\0';) {
-		size_t len = utf8_shown_length(p);
+		size_t len = utf8_shown_length(p, SIZE_MAX);
 
 		if (len == 0)
 			*to++ = '?';

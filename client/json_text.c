@@ -1,12 +1,14 @@
 #include "client/json_text.h"
 
+#include <stdint.h>
+
 #include "protocol/utf8.h"
 
 void json_put_text(FILE *out, const char *s)
 {
 	fputc('"', out);
 	for (const unsigned char *p = (const unsigned char *)s; *p != '\0'; p++) {
-		size_t len = utf8_length(p);
+		size_t len = utf8_length(p, SIZE_MAX);
 		if (len == 0) {
 			fputs("\\ufffd", out);
 			continue;

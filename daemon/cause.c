@@ -1,6 +1,7 @@
 #include "daemon/cause.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ static void escape(char *dst, size_t size, const char *src)
 	size_t used = 0;
 
 	while (*p != '\0') {
-		size_t len = utf8_shown_length(p);
+		size_t len = utf8_shown_length(p, SIZE_MAX);
 
 		if (used + (len > 0 ? len : 4) >= size)
 			break;

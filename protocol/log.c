@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "protocol/utf8.h"
+
 enum {
 	LOG_TEXT_MAX = 4096,  /* bytes of one message before escaping; the rest is cut, visibly */
 	LOG_HEAD_MAX = 128,   /* time, program, level */
@@ -64,29 +66,6 @@ const char *log_level_name(enum log_level level)
 	return (size_t)level < HW_ARRAY_LEN(levels) ? levels[level].name : "unknown";
 }
 
-/* The length of the UTF-8 sequence at s that may be shown as it is; 0: not one, or a control
- * character (C0, DEL, and C1, which terminals obey too). RFC 3629 section 4. */
-static size_t printable_len(const unsigned char *s, size_t len)
-{
-	unsigned char c = s[0];
-	if (c < 0x80)
-		return c >= 0x20 && c != 0x7f;
-	size_t need = c >= 0xc2 && c <= 0xdf   ? 2
-		      : c >= 0xe0 && c <= 0xef ? 3
-		      : c >= 0xf0 && c <= 0xf4 ? 4
-					       : 0;
-	if (need == 0 || need > len)
-		return 0;
-	for (size_t i = 1; i < need; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	bool control = c == 0xc2 && s[1] < 0xa0;
-	bool overlong = (c == 0xe0 && s[1] < 0xa0) || (c == 0xf0 && s[1] < 0x90);
-	bool beyond = (c == 0xed && s[1] > 0x9f) || (c == 0xf4 && s[1] > 0x8f);
-	return control || overlong || beyond ? 0 : need;
-}
-
 /* Writes text to out (room for LOG_ESCAPE_WIDTH times len) with what is not printable as \xNN, and
  * newline and tab as \n and \t; returns the bytes written. */
 static size_t escape(char *out, const char *text, size_t len)
@@ -95,7 +74,7 @@ static size_t escape(char *out, const char *text, size_t len)
 	const unsigned char *s = (const unsigned char *)text;
 	size_t at = 0;
 	for (size_t i = 0; i < len;) {
-		size_t n = printable_len(s + i, len - i);
+		size_t n = utf8_shown_length(s + i, len - i);
 		if (n) {
 			memcpy(out + at, s + i, n);
 			at += n;

@@ -4,9 +4,10 @@
 
 #include <stddef.h>
 
-/* The length in bytes of the sequence at p, which a NUL ends at the latest; 0: it is none. */
-size_t utf8_length(const unsigned char *p);
+/* The length in bytes of the sequence at p, of whose text so many bytes are left, one at least
+ * (SIZE_MAX: a NUL ends it); 0: it is none. */
+size_t utf8_length(const unsigned char *p, size_t left);
 /* As utf8_length(); 0 also for what could steer a terminal: C0, DEL and C1, of which CSI is one. */
-size_t utf8_shown_length(const unsigned char *p);
+size_t utf8_shown_length(const unsigned char *p, size_t left);
 
 #endif
