@@ -174,6 +174,12 @@ static bool write_fresh(const struct op *op, const char *fresh)
 		return false;
 	written = write_all(fd, op->text, op->len) && fsync(fd) == 0;
 	close(fd);
+	if (!written) {
+		int why = errno;
+
+		(void)unlink(fresh); /* a full disk has no room for halves */
+		errno = why;
+	}
 	return written;
 }
 
