@@ -155,11 +155,15 @@ bool bridge_data(struct bridge *b, int stream, const void *data, size_t len, boo
 	if (!must && (pump_out_full(&b->out) || pump_out_full(&b->err)))
 		return false;
 	pump_out_write(stream == 2 ? &b->err : &b->out, data, len);
-	if (b->holding) {
-		b->holding = false;
-		channel_touch(b->channel); /* its turn feeds */
-	}
 	return true;
+}
+
+void bridge_let_go(struct bridge *b)
+{
+	if (!b->holding)
+		return;
+	b->holding = false;
+	channel_touch(b->channel); /* its turn feeds */
 }
 
 void bridge_turn(struct bridge *b)

@@ -17,7 +17,7 @@ struct bridge {
 	struct pump_in in;
 	struct bytebuf rest; /* read from in, not yet taken by the channel */
 	struct pump_out out, err;
-	bool holding;	    /* input stays where it is until output comes: who reads sets up */
+	bool holding;	    /* input stays where it is until bridge_let_go() */
 	bool own_socket;    /* out is a socket of ours: its end is told by shutdown(2) */
 	bool ending_output; /* out ends when its queue is written */
 	void (*drained)(void *ctx);
@@ -41,6 +41,8 @@ void bridge_detach(struct bridge *b, bridge_typed typed);
 /* For channel_events.data and .turn. */
 bool bridge_data(struct bridge *b, int stream, const void *data, size_t len, bool must);
 void bridge_turn(struct bridge *b);
+/* Input that was held flows from now on; b has a channel. */
+void bridge_let_go(struct bridge *b);
 /* No more output comes: ends stdout once all is written. */
 void bridge_end_output(struct bridge *b);
 /* All output is written, or has nobody to take it. */

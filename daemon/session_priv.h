@@ -157,10 +157,18 @@ void session_sticky_prepare(struct session *s);
 /* The channel was lost. True: s->wanted attaches to what runs there; wait for another channel. */
 bool session_sticky_again(struct session *s, const struct channel_end *end);
 /* The channel runs. True: again, and the client was told of the first time. */
-bool session_sticky_is_back(struct session *s);
-/* Its connection was lost, and it is not attached again. */
+bool session_sticky_runs(struct session *s);
+/* For channel_events: data goes on to the bridge, but for what the script at the server says to
+ * hawserd. Only with s->sticky. */
+bool session_sticky_data(struct session *s, int stream, const uint8_t *data, size_t len, bool must);
+void session_sticky_turn(struct session *s);
+/* No more data comes on this channel. */
+void session_sticky_flush(struct session *s);
+/* It survives its connection, for all that is known: the server said so, or nothing yet. */
+bool session_sticky_stays(const struct session *s);
 /* false: to be left, for *why: it is away, and this server is not known to be the one. */
 bool session_sticky_may_attach(struct session *s, const struct transport *t, struct cause *why);
+/* Its connection was lost, and it is not attached again. */
 bool session_sticky_is_away(const struct session *s);
 /* It was lost, or refused, and comes back: sets after which time, longer where that goes on. */
 void session_sticky_count_loss(struct session *s);

@@ -48,7 +48,7 @@ void session_started(struct session *s, bool tty)
 
 static void on_running(void *ctx, bool tty)
 {
-	if (!session_sticky_is_back(ctx))
+	if (!session_sticky_runs(ctx))
 		session_started(ctx, tty);
 }
 
@@ -56,6 +56,8 @@ static bool on_data(void *ctx, int stream, const void *data, size_t len, bool mu
 {
 	struct session *s = ctx;
 
+	if (s->sticky != NULL)
+		return session_sticky_data(s, stream, data, len, must);
 	return bridge_data(&s->bridge, stream, data, len, must);
 }
 
@@ -69,6 +71,7 @@ static void on_turn(void *ctx)
 		session_begin_ending(s);
 		return;
 	}
+	session_sticky_turn(s);
 	bridge_turn(&s->bridge);
 }
 
@@ -131,7 +134,7 @@ static void ended(struct session *s, const struct channel_end *end)
 		session_notice(s, 0, "hawser: %s", end->why.hint);
 	}
 	/* What attached the terminal was ended, not what it is attached to. */
-	if (end->signal[0] != '\0' && s->sticky != NULL && s->running)
+	if (end->signal[0] != '\0' && session_sticky_stays(s) && s->running)
 		session_notice(s, 0, "hawser: %s", session_sticky_leave(s, ""));
 	say_closed(s);
 	session_end_when_unused(s);
@@ -141,6 +144,7 @@ static void on_end(void *ctx, const struct channel_end *end)
 {
 	struct session *s = ctx;
 
+	session_sticky_flush(s);
 	switch (end->kind) {
 	case CHANNEL_ENDED:
 		ended(s, end);

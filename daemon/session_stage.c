@@ -335,7 +335,7 @@ static void tell_added_forwards(struct session *s)
 {
 	size_t count = 0;
 
-	if (s->sticky == NULL || s->forwards == NULL)
+	if (!session_sticky_stays(s) || s->forwards == NULL)
 		return;
 	forward_set_each(s->forwards, count_one, &count);
 	if (count > s->dest->nforwards)
@@ -357,7 +357,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 		return;
 	}
 	if (s->channel != NULL) {
-		if (had_forwards && s->sticky == NULL)
+		if (had_forwards && !session_sticky_stays(s))
 			session_notice(s, 0, "hawser: %s; the forwards ended with it", why->text);
 		return;
 	}

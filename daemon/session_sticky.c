@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/config_host.h"
+#include "daemon/marker.h"
 #include "protocol/alloc.h"
 
 #define NAME_BYTES 16
@@ -19,8 +20,19 @@
 #define LOSSES_WAIT_MS (5 * 1000)
 #define LOSSES_MAX     3    /* where it was never seen to run */
 #define UNSEEN_WAIT_MS 1000 /* lost anew, without having been attached */
+/* So long after it said something, a server that does not attach is taken to ask for input. */
+#define QUIET_MS 2000
+/* What the script says behind its marker. */
+#define SAYS_KEPT  'k'
+#define SAYS_PLAIN 'p' /* it does not survive its connection */
 
 struct session_sticky {
+	struct session *session;
+	uv_timer_t quiet;
+	struct marker marker;
+	char said;		       /* SAYS_...; '\0': nothing yet */
+	bool attaching;		       /* said by the script of this channel */
+	bool heard;		       /* something else came, with nothing said */
 	char name[2 * NAME_BYTES + 1]; /* nobody guesses it: a directory of /tmp is made by it */
 	char *command;		       /* what the channel is asked to run */
 	bool sent;		       /* from now on: attach, never start */
@@ -34,45 +46,56 @@ struct session_sticky {
 	char *hint;
 };
 
-/* $0: this text, $1: start, attach or (within the multiplexer) inner, $2: the name, $3: shell or
+/* Before it gives the terminal away, or runs what does not survive, the script says so: by a byte
+ * behind \001 and the name, which hawserd takes out of the output. A server whose forced command
+ * runs no script of ours never does. Till then, what is typed meets nobody who would know it for
+ * input: a login shell that is on its way to the script dies of ^C.
+ *
+ * $0: this text, $1: start, attach or (within the multiplexer) inner, $2: the name, $3: shell or
  * command, $4: the command, for printf %b (not to attach), $5: within, the user's umask. It stands
  * within single quotes for the login shell, be it sh, csh or fish: so it has no single quote,
  * exclamation mark or line end, and no backslash before one. /tmp/hawser-NAME, made by us with mode
- * 700, holds the multiplexer's socket and settings, which multiplexer it is, the last screen, and
- * in the end the exit status: what a symbolic link leads to, which needs no room on a full disk. */
+ * 700, holds the multiplexer's socket and settings, which multiplexer it is, the last screen, and a
+ * file that is called run, then run.PID, and in the end status.STATUS: a name can be changed where
+ * the disk has no room for another. */
 static const char script[] =
 	"u=${5:-$(umask)}; umask 077; m=$1; n=$2; k=$3; e=$4; d=/tmp/hawser-$n; "
 	"S=${SHELL:-/bin/sh}; "
 	"t=\"tmux -u -S $d/t -f $d/conf\"; s=\"screen -U -c $d/conf\"; "
 	"say() { echo \"hawser: $*\" >&2; }; "
+	"mark() { printf \"\\001%s\" $n$1; }; "
+	"over() { [ -e $d/status.* ]; }; "
 	"run() { umask $u; if [ $k = shell ]; then \"$S\" -l; else \"$S\" -c \"$(printf %b "
 	"\"$e\")\"; fi; }; "
 	/* Within: run it, keep what the screen shows, then tell the status. */
 	"if [ $m = inner ]; then trap : INT QUIT; x=$(cat $d/kind); "
 	"unset TMUX TMUX_PANE STY WINDOW SCREENDIR ABDUCO_SESSION ABDUCO_SOCKET_DIR; "
-	"echo $$ >$d/pid; run; r=$?; h=; "
+	"mv -f $d/run $d/run.$$; run; r=$?; h=; "
 	"case $x in "
 	"tmux) [ $k = shell ] || h=\"-J -S -\"; $t capture-pane -p -e $h >$d/screen;; "
 	"screen) [ $k = shell ] || h=-h; SCREENDIR=$d screen -S h -X hardcopy $h $d/screen; "
 	"for i in 1 2 3 4 5 6 7 8 9; do [ -e $d/screen ] && break; sleep 0.1; done;; "
 	"esac >/dev/null 2>&1; "
-	"ln -s $r $d/status; exit $r; fi; "
+	"mv -f $d/run.$$ $d/status.$r; exit $r; fi; "
+	/* ^C that was typed while away is not for the script. */
+	"[ $m = attach ] && trap \"\" INT QUIT; "
 	/* Which multiplexer? */
 	"if [ $m = start ]; then if [ -e $d ] || [ -h $d ]; then exit 255; fi; "
 	"for x in tmux screen dtach abduco none; do command -v $x >/dev/null 2>&1 && break; done; "
-	"if mkdir $d && echo $x >$d/kind; then :; else rm -rf $d; "
-	"say \"$d can not be made: the $k does not survive its connection\"; run; exit; fi; "
+	"if mkdir $d && echo $x >$d/kind && true >$d/run; then :; else rm -rf $d; "
+	"say \"$d can not be made: the $k does not survive its connection\"; mark p; run; exit; "
+	"fi; "
 	"elif [ -d $d ] && [ -O $d ]; then x=$(cat $d/kind); "
 	"else say \"the $k is not there any more: it was ended, or the host was restarted\"; "
 	"say \"start it anew\"; exit 255; fi; "
 	"if [ $x = none ]; then rm -rf $d; "
 	"say \"this host has none of tmux, screen, dtach and abduco: "
 	"the $k does not survive its connection\"; "
-	"say \"install one of them there, tmux if you can choose\"; run; exit; fi; "
+	"say \"install one of them there, tmux if you can choose\"; mark p; run; exit; fi; "
 	/* The agent is lent anew with each channel: those within keep one name for it. */
 	"if [ -n \"$SSH_AUTH_SOCK\" ]; then ln -sf \"$SSH_AUTH_SOCK\" $d/agent; "
 	"SSH_AUTH_SOCK=$d/agent; fi; "
-	"if [ -h $d/status ]; then :; else case $x.$m in "
+	"mark k; if over; then :; else case $x.$m in "
 	"tmux.start) printf \"%s\\n\" \"set -g status off\" \"set -g prefix None\" "
 	"\"set -g prefix2 None\" \"unbind -a -T root\" \"unbind -a -T prefix\" "
 	"\"set -g mouse off\" \"set -s escape-time 0\" \"set -g history-limit 10000\" "
@@ -93,29 +116,29 @@ static const char script[] =
 	"abduco.*) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -a h;; "
 	"esac; fi; "
 	/* Detached by somebody? What ends meanwhile has a status, or takes a moment to die. */
-	"if [ -s $d/pid ]; then p=$(cat $d/pid); for i in 1 2 3 4 5 6 7 8 9 z; do "
-	"[ -h $d/status ] && break; kill -0 $p 2>/dev/null || break; "
+	"p=$(echo $d/run.*); p=${p##*.}; for i in 1 2 3 4 5 6 7 8 9 z; do "
+	"over && break; kill -0 \"$p\" 2>/dev/null || break; "
 	"if [ $i = z ]; then say \"detached from the $k, which still runs there, in $d\"; "
-	"exit 255; fi; sleep 0.1; done; fi; "
+	"exit 255; fi; sleep 0.1; done; "
 	/* Over, one way or the other. */
-	"if [ -h $d/status ]; then r=$(readlink $d/status); "
+	"if over; then r=$(echo $d/status.*); r=${r##*.}; "
 	"o=$(cat $d/screen 2>/dev/null); [ -n \"$o\" ] && printf \"%s\\n\" \"$o\"; "
 	"exit ${r:-255}; fi; "
-	"if [ $m = start ] && [ -d $d ] && [ -e $d/pid ]; then exit 255; fi; "
-	"if [ $m = start ]; then rm -rf $d; "
-	"say \"$x did not start: the $k does not survive its connection\"; run; exit; fi; "
+	"if [ $m = start ] && [ -e $d/run ]; then rm -rf $d; "
+	"say \"$x did not start: the $k does not survive its connection\"; mark p; run; exit; fi; "
 	"say \"the $k was ended from outside\"; exit 255";
 
 /* $1: the name. Ends what runs there, as the end of a connection ends a shell, and takes it away;
  * $2: end, or clean, which lets what still runs live. */
 static const char end_script[] =
 	"d=/tmp/hawser-$1; [ -d $d ] && [ -O $d ] || exit 0; "
-	"if [ -h $d/status ]; then :; elif [ $2 = clean ] && [ -s $d/pid ] && "
-	"kill -0 $(cat $d/pid); then exit 0; fi 2>/dev/null; "
-	"if [ -h $d/status ]; then :; else case $(cat $d/kind) in "
+	"p=$(echo $d/run.*); p=${p##*.}; "
+	"if [ -e $d/status.* ]; then p=; elif [ $2 = clean ] && kill -0 \"$p\"; then exit 0; fi "
+	"2>/dev/null; "
+	"if [ -n \"$p\" ]; then case $(cat $d/kind) in "
 	"tmux) tmux -S $d/t kill-server;; "
 	"screen) SCREENDIR=$d screen -S h -X quit;; "
-	"*) kill $(cat $d/pid);; "
+	"*) kill \"$p\";; "
 	"esac; fi >/dev/null 2>&1; rm -rf $d";
 
 /* For printf %b in the words of any shell: all that could mean something is written in octal. */
@@ -194,8 +217,12 @@ void session_sticky_prepare(struct session *s)
 		return;
 	}
 	k = s->sticky = xcalloc(1, sizeof(*k));
+	k->session = s;
+	uv_timer_init(s->app->loop, &k->quiet);
+	uv_unref((uv_handle_t *)&k->quiet);
 	for (size_t i = 0; i < sizeof(random); i++)
 		snprintf(k->name + 2 * i, 3, "%02x", random[i]);
+	k->marker.len = (size_t)snprintf(k->marker.text, sizeof(k->marker.text), "\001%s", k->name);
 	s->wanted.term_needed = true;
 	free(s->stty); /* of a terminal that the multiplexer sets as it wants */
 	s->stty = NULL;
@@ -225,7 +252,7 @@ bool session_sticky_again(struct session *s, const struct channel_end *end)
 {
 	struct session_sticky *k = s->sticky;
 
-	if (k == NULL || !end->sent || !session_sticky_comes_back(&end->why))
+	if (!session_sticky_stays(s) || !end->sent || !session_sticky_comes_back(&end->why))
 		return false;
 	session_sticky_count_loss(s);
 	if (!k->ran && k->losses >= LOSSES_MAX)
@@ -241,7 +268,7 @@ bool session_sticky_again(struct session *s, const struct channel_end *end)
 	return true;
 }
 
-bool session_sticky_is_back(struct session *s)
+bool session_sticky_runs(struct session *s)
 {
 	struct session_sticky *k = s->sticky;
 	bool told;
@@ -250,12 +277,83 @@ bool session_sticky_is_back(struct session *s)
 		return false;
 	told = k->ran;
 	k->ran = k->sent = true;
-	if (!k->away)
-		return false;
+	return told;
+}
+
+void session_sticky_turn(struct session *s)
+{
+	struct session_sticky *k = s->sticky;
+
+	if (k == NULL || !k->away || !k->attaching)
+		return;
 	k->away = false;
 	session_notice(s, 0, "hawser: attached to %s again after %.0f s", s->dest->label,
 		       (double)(uv_now(s->app->loop) - k->away_ms) / 1e3);
-	return told;
+}
+
+static void on_quiet(uv_timer_t *timer)
+{
+	struct session *s = hw_container_of(timer, struct session_sticky, quiet)->session;
+
+	if (s->channel != NULL)
+		bridge_let_go(&s->bridge);
+}
+
+/* Output for the terminal. That behind the marker shows that the multiplexer has set it up. */
+static void pass(struct session *s, int stream, const void *data, size_t len)
+{
+	struct session_sticky *k = s->sticky;
+
+	if (len == 0)
+		return;
+	(void)bridge_data(&s->bridge, stream, data, len, true);
+	if (k->said == '\0')
+		k->heard = true;
+	if (k->attaching)
+		bridge_let_go(&s->bridge);
+	else if (s->bridge.holding)
+		uv_timer_start(&k->quiet, on_quiet, QUIET_MS, 0);
+}
+
+bool session_sticky_data(struct session *s, int stream, const uint8_t *data, size_t len, bool must)
+{
+	struct session_sticky *k = s->sticky;
+	struct marker_step step;
+
+	if (!bridge_data(&s->bridge, stream, data, 0, must))
+		return false;
+	for (size_t at = 0; at < len;) {
+		size_t seen = marker_scan(&k->marker, data + at, len - at, &step);
+
+		pass(s, stream, k->marker.text, step.held);
+		pass(s, stream, data + at, step.passed);
+		at += seen;
+		if (step.word == '\0')
+			continue;
+		k->said = step.word;
+		k->attaching = true;
+		channel_touch(s->channel); /* its turn tells */
+	}
+	return true;
+}
+
+void session_sticky_flush(struct session *s)
+{
+	struct session_sticky *k = s->sticky;
+
+	if (k == NULL)
+		return;
+	pass(s, 1, k->marker.text, k->marker.matched);
+	k->marker.matched = 0;
+	k->attaching = false;
+	uv_timer_stop(&k->quiet);
+}
+
+bool session_sticky_stays(const struct session *s)
+{
+	const struct session_sticky *k = s->sticky;
+
+	return k != NULL && (k->said == SAYS_KEPT || (k->said == '\0' && !k->heard));
 }
 
 bool session_sticky_is_away(const struct session *s)
@@ -291,7 +389,7 @@ const char *session_sticky_leave(struct session *s, const char *hint)
 {
 	struct session_sticky *k = s->sticky;
 
-	if (k == NULL || !k->ran)
+	if (!session_sticky_stays(s) || !k->ran)
 		return hint;
 	k->left = true;
 	free(k->hint);
@@ -302,17 +400,33 @@ const char *session_sticky_leave(struct session *s, const char *hint)
 	return k->hint;
 }
 
+static void on_closed(uv_handle_t *handle)
+{
+	free(hw_container_of(handle, struct session_sticky, quiet));
+}
+
+/* It left something at the server that is ours to end. A forced command is not run for that. */
+static bool is_ours(const struct session *s)
+{
+	const struct session_sticky *k = s->sticky;
+
+	if (k->left || !session_sticky_stays(s))
+		return false;
+	return k->said == SAYS_KEPT ||
+	       (s->step != STEP_DONE && (k->sent || session_may_have_run(s)));
+}
+
 void session_sticky_finish(struct session *s)
 {
 	struct session_sticky *k = s->sticky;
 
 	if (k == NULL)
 		return;
-	s->sticky = NULL;
-	if (!k->left && (k->sent || session_may_have_run(s)))
+	if (is_ours(s))
 		session_errand(s, xasprintf("exec sh -c 'eval \"$0\"' '%s' %s %s", end_script,
 					    k->name, s->step == STEP_DONE ? "clean" : "end"));
+	s->sticky = NULL;
 	free(k->command);
 	free(k->hint);
-	free(k);
+	uv_close((uv_handle_t *)&k->quiet, on_closed);
 }

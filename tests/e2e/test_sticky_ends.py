@@ -24,8 +24,8 @@ def end(where):
 
 @contextlib.contextmanager
 def full(where, owner):
-    """A disk of one block lies over the directory, which one file fills."""
-    size = f"size=4k,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+    """A disk of one block lies over the directory, and of two files: they fill it."""
+    size = f"size=4k,nr_inodes=3,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", str(where)], check=True)
     try:
         yield
@@ -68,16 +68,20 @@ def test_typed_while_away(warm):
     term.expect("typed")
 
 
+@pytest.mark.parametrize("chatty", [False, True])
 @pytest.mark.parametrize("byte", ["\x03", "\x1c", "\x04"])
-def test_control_characters_while_away(warm, byte):
-    """They reach the shell, not what attaches to it."""
-    term = sticky(warm)
+def test_control_characters_while_away(bare, byte, chatty):
+    """They reach the shell, not what attaches to it, nor a login shell that prints something and
+    takes its time."""
+    login = {"ForceCommand": 'echo hello; sleep 0.5; eval "$SSH_ORIGINAL_COMMAND"'}
+    serve(bare, **(login if chatty else {}))
+    term = sticky(bare)
     pid = ask(term, "$$")
     where = folder(pid)
-    stop(warm)
+    stop(bare)
     term.expect("reconnecting")
     term.send(byte)
-    warm.sshd.start()
+    bare.sshd.start()
     term.expect("again after")
     if byte == "\x04":
         term.expect(pexpect.EOF)
@@ -86,6 +90,44 @@ def test_control_characters_while_away(warm, byte):
         assert term.exitstatus == 0
     else:
         wait_for(lambda: answers(term, pid), "the shell", 30)
+
+
+def test_server_that_asks(bare):
+    """Before it runs what it was asked for, at each login: it gets its answer."""
+    serve(bare, ForceCommand='printf "code: "; read x; eval "$SSH_ORIGINAL_COMMAND"')
+    term = bare.spawn("--sticky", "-t", "h", "echo be''gun; read x; exit $x")
+    for go in range(2):
+        term.expect("code: ")
+        term.send("1234\r")
+        term.expect("again after" if go else "begun")
+        if not go:
+            cut(bare)
+            term.expect("reconnecting")
+    term.send("7\r")
+    term.expect(pexpect.EOF)
+    term.wait()
+    assert term.exitstatus == 7
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_forced_command(bare, lost):
+    """A server that runs something else: once, whatever comes of the connection, and of the end."""
+    ran, go = bare.dir / "ran", bare.dir / "go"
+    ran.touch()
+    ran.chmod(0o666)
+    serve(bare, ForceCommand=f"echo once >>{ran}; echo for''ced; "
+                             f"until test -e {go}; do sleep 0.05; done; exit 3")
+    term = bare.spawn("--sticky", "-t", "h", "true")
+    term.expect("forced")
+    if lost:
+        cut(bare)
+        term.expect(r"the command had been running for \d")
+    go.touch()
+    text = term.read().decode()
+    term.wait()
+    wait_for(lambda: not [t for t in transports(bare) if t["sessions"]], "the end of all")
+    assert term.exitstatus == (255 if lost else 3)
+    assert ran.read_text() == "once\n" and "reconnecting" not in text
 
 
 def test_umask(warm):
@@ -106,23 +148,9 @@ def test_long_command(warm):
     assert other.communicate(b"x", timeout=20)[0] == b"x"
 
 
-def test_directory_that_cannot_be_made(bare):
-    """A full disk, say: one must get in all the same."""
-    path = bare.dir / "tools"
-    path.mkdir()
-    (path / "mkdir").write_text("#!/bin/sh\necho 'no space left' >&2\nexit 1\n")
-    (path / "mkdir").chmod(0o755)
-    serve(bare, SetEnv=f"PATH={path}:/usr/bin:/bin")
-    term = bare.spawn("--sticky", "-t", "h", "echo ordi''nary; exit 4")
-    text = term.read().decode()
-    term.wait()
-    assert "no space left" in text and "does not survive" in text
-    assert "ordinary" in text and term.exitstatus == 4
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_full_disk(bare):
-    """The status of a command needs no room there."""
+    """The status of a command needs no room there, not even for a name."""
     path = bare.dir / "tools"
     path.mkdir()
     for name in os.listdir("/usr/bin"):
@@ -134,9 +162,13 @@ def test_full_disk(bare):
                       f"echo $$; until test -e {go}; do sleep 0.05; done; exit 7")
     term.expect(r"(\d+)\r\n")
     where = folder(term.match[1].decode())
+    run = next(where.glob("run.*")).name
     owner = where.stat()
     with full(where, owner):
         (where / "kind").write_text("dtach\n")
+        (where / run).touch()
+        with pytest.raises(OSError):
+            (where / "more").touch()
         go.touch()
         text = term.read().decode()
         term.wait()
@@ -205,6 +237,20 @@ def test_detached(warm, again):
     wait_for(lambda: transports(warm)[0]["sessions"] == 0, "the end of the errand, too")
     assert term.exitstatus == 255 and alive(int(pid))
     end(where)
+
+
+def test_killed(warm):
+    """Somebody ends what runs there: told, not left to be guessed."""
+    term = sticky(warm)
+    pid = ask(term, "$$")
+    where = folder(pid)
+    for p in (parent(pid), int(pid)):
+        kill(p)
+    term.expect("the shell was ended from outside")
+    term.expect(pexpect.EOF)
+    term.wait()
+    assert term.exitstatus == 255
+    wait_for(lambda: not where.exists(), "the directory to be taken away")
 
 
 def test_stopped(warm):
@@ -300,18 +346,40 @@ def test_closed_by_user(warm):
     end(where)
 
 
-def test_none_there(bare):
-    """A server without a multiplexer: said plainly, an ordinary shell."""
-    path = bare.dir / "tools"
+def without_multiplexer(box, *more):
+    """A server whose users have next to nothing, and these scripts."""
+    path = box.dir / "tools"
     path.mkdir()
-    for name in ("sh", "bash", "rm", "mkdir", "cat", "stty"):
+    for name in {"sh", "bash", "rm", "mkdir", "cat", "stty", "sleep"} - set(dict(more)):
         (path / name).symlink_to(f"/usr/bin/{name}")
-    serve(bare, SetEnv=f"PATH={path}")
-    term = bare.spawn("--sticky", "-t", "h", "echo ordi''nary; exit 4")
+    for name, text in more:
+        (path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (path / name).chmod(0o755)
+    return serve(box, SetEnv=f"PATH={path}")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("why,more", [
+    ("this host has none of tmux, screen, dtach and abduco", ()),
+    ("tmux did not start", [("tmux", "exit 1")]),
+    ("can not be made", [("mkdir", "exit 1")])])
+def test_none_there(bare, why, more, lost):
+    """A server without a multiplexer that works: said plainly, an ordinary shell; it ends with its
+    connection, as said."""
+    without_multiplexer(bare, *more)
+    term = bare.spawn("--sticky", "-t", "h", "echo ordi''nary; read x; exit 4")
+    term.expect(why)
+    term.expect("the command does not survive its connection")
+    term.expect("ordinary")
+    if lost:
+        cut(bare)
+        term.expect(r"the command had been running for \d")
+    else:
+        term.send("\r")
     text = term.read().decode()
     term.wait()
-    assert "this host has none of tmux, screen, dtach and abduco" in text
-    assert "ordinary" in text and term.exitstatus == 4
+    assert term.exitstatus == (255 if lost else 4)
+    assert "reconnecting" not in text and "runs there" not in text
 
 
 def test_command_gives_its_status(warm):

@@ -15,8 +15,8 @@ ROOMS = {"protocol": {"protocol"}, "client": {"client", "protocol"},
 
 # Layers of daemon/, lowest first: (layer, group, names of its files without suffix).
 LAYERS = [
-    (1, "values", ["backoff", "cause", "lock", "evidence", "diagnose*", "config_host", "origin",
-                   "forward_spec",
+    (1, "values", ["backoff", "marker", "cause", "lock", "evidence", "diagnose*",
+                   "config_host", "origin", "forward_spec",
                    "x11_parse", "destination*", "digest", "expand", "pattern", "keywords",
                    "algorithms", "config", "knownhosts*", "keyblob*", "sshwire",
                    "terminal_modes"]),
