@@ -10,6 +10,7 @@
 #include <syslog.h>
 #include <unistd.h>
 #include "client/progress.h"
+#include "protocol/utf8.h"
 
 /* Longer lines are cut: no sentence of ours or of the daemon's comes near it. */
 #define SAY_LINE_MAX 4096
@@ -164,12 +165,7 @@ void say_verbose(int level, const char *fmt, ...)
 void say_line(const char *text)
 {
 	char line[SAY_LINE_MAX + 2];
-	size_t len = strlen(text);
 
-	if (out.level <= SAY_QUIET)
-		return;
-	if (len > SAY_LINE_MAX)
-		len = SAY_LINE_MAX;
-	memcpy(line, text, len);
-	end_line(line, len);
+	if (out.level > SAY_QUIET)
+		end_line(line, utf8_escape(line, SAY_LINE_MAX, text, "\n\t"));
 }

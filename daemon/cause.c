@@ -1,7 +1,6 @@
 #include "daemon/cause.h"
 
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,35 +19,13 @@ const char *cause_name(enum cause_class cls)
 	return names[cls];
 }
 
-/* Control characters, and what is no UTF-8, become \ooo, so that a server's words can neither move
- * the reader's cursor nor begin a line of their own. Other UTF-8 stays: host names may be that.
- * What does not fit is left out whole. */
-static void escape(char *dst, size_t size, const char *src)
-{
-	const unsigned char *p = (const unsigned char *)src;
-	size_t used = 0;
-
-	while (*p != '\0') {
-		size_t len = utf8_shown_length(p, SIZE_MAX);
-
-		if (used + (len > 0 ? len : 4) >= size)
-			break;
-		if (len > 0)
-			memcpy(dst + used, p, len);
-		else
-			snprintf(dst + used, size - used, "\\%03o", *p);
-		used += len > 0 ? len : 4;
-		p += len > 0 ? len : 1;
-	}
-	dst[used] = '\0';
-}
-
+/* Host names may be any UTF-8; a server's words must not be more than one line. */
 static void format_escaped(char *dst, size_t size, const char *fmt, va_list ap)
 {
 	char text[1024];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	escape(dst, size, text);
+	utf8_escape(dst, size, text, "");
 }
 
 void cause_set(struct cause *c, enum cause_class cls, const char *fmt, ...)
@@ -76,7 +53,7 @@ void cause_hint(struct cause *c, const char *fmt, ...)
 
 void cause_said(struct cause *c, bool spoken, const char *words)
 {
-	escape(c->said, sizeof(c->said), words);
+	utf8_escape(c->said, sizeof(c->said), words, "");
 	c->spoken = spoken;
 }
 

@@ -9,5 +9,9 @@
 size_t utf8_length(const unsigned char *p, size_t left);
 /* As utf8_length(); 0 also for what could steer a terminal: C0, DEL and C1, of which CSI is one. */
 size_t utf8_shown_length(const unsigned char *p, size_t left);
+/* Copies src to dst, which has room for size bytes: as \ooo what utf8_shown_length() has as 0, but
+ * for the bytes of kept; so a server's words can neither move the reader's cursor nor begin a line
+ * of their own. What does not fit is left out whole. Returns the length; a NUL stands behind it. */
+size_t utf8_escape(char *dst, size_t size, const char *src, const char *kept);
 
 #endif

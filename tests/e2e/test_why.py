@@ -96,6 +96,16 @@ def test_why_nothing(warm):
     assert not reply["ok"] and "nosuch" in reply["error"]
 
 
+def test_hostile_version(bare):
+    """-vv prints the words of a server as ssh does: nothing in them steers the terminal."""
+    bare.sshd = bare.server(VersionAddendum="\x1b]0;owned\x07x")
+    bare.trust(bare.sshd)
+    bare.host("h", bare.sshd)
+    result = bare.run("-vv", "h", "true")
+    assert result.status == 0 and "\x1b" not in result.err and "\x07" not in result.err
+    assert "remote software version" in result.err and "\\033]0;owned\\007x" in result.err
+
+
 def test_hostile_words(bare):
     """What a server says cannot steer the terminal of who reads it later."""
     server = socket.create_server(("127.0.0.1", 0))
