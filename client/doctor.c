@@ -6,6 +6,7 @@
 #include "client/ctl_print.h"
 #include "client/doctor_priv.h"
 #include "client/json_text.h"
+#include "client/options.h"
 #include "protocol/alloc.h"
 
 static const char usage[] =
@@ -185,48 +186,38 @@ static void finish(struct doctor *d)
 		free(d->offers[i]);
 }
 
-/* The first word that is neither an option of ssh's nor an option's value; argc: there is none. */
-static int find_host(int argc, char **argv, int from)
+/* Takes --json off both ends of the words. */
+static void take_json(struct doctor *d, int *first, int *end, char **argv)
 {
-	static const char with_value[] = "BDEFIJLOPQRSWbceilmopw";
-
-	for (int i = from; i < argc; i++) {
-		const char *letter = argv[i] + 1;
-
-		if (argv[i][0] != '-' || argv[i][1] == '\0')
-			return i;
-		while (*letter != '\0' && strchr(with_value, *letter) == NULL)
-			letter++;
-		if (*letter != '\0' && letter[1] == '\0')
-			i++; /* its value is the next word */
+	while (*first < *end && strcmp(argv[*first], "--json") == 0) {
+		d->json = true;
+		++*first;
 	}
-	return argc;
+	while (*end > *first && strcmp(argv[*end - 1], "--json") == 0) {
+		d->json = true;
+		--*end;
+	}
+	argv[*end] = NULL;
 }
 
 int doctor_run(int argc, char **argv)
 {
 	struct doctor d = {.json = strcmp(argv[1], "--json") == 0};
 	const struct doctor_row *worst;
-	int from = d.json ? 3 : 2, at, status;
+	int first = d.json ? 3 : 2, status = CTL_EXIT_USAGE;
+	struct options o;
 
-	while (from < argc && strcmp(argv[from], "--json") == 0) {
-		d.json = true;
-		from++;
-	}
-	at = find_host(argc, argv, from);
-	for (int i = at + 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") != 0)
-			at = argc; /* a command: doctor runs none */
-		else
-			d.json = true;
-	}
-	if (at >= argc) {
+	take_json(&d, &first, &argc, argv);
+	/* As those of a call to ssh; without -E and -y, so that its words come to us. */
+	options_scan(&o, argc - first + 1, argv + first - 1);
+	if (o.usage || o.host == NULL || o.command != NULL) {
 		fputs(usage, stderr);
-		return CTL_EXIT_USAGE;
+		options_free(&o);
+		return status;
 	}
-	d.host = argv[at];
-	d.options = argv + from;
-	d.noptions = at - from;
+	d.host = o.host;
+	d.options = o.args;
+	d.noptions = (int)o.nargs;
 	examine(&d);
 	worst = verdict(&d);
 	if (d.json)
@@ -235,5 +226,6 @@ int doctor_run(int argc, char **argv)
 		print_text(&d, worst);
 	status = worst == NULL ? 0 : CTL_EXIT_FAILED;
 	finish(&d);
+	options_free(&o);
 	return status;
 }

@@ -107,10 +107,12 @@ void doctor_config(struct doctor *d)
 	int status = doctor_child(words, NULL, DOCTOR_STEP_MS * 6, &c);
 
 	free(words);
-	if (status != 0) {
+	if (status != 0 || strncmp(c.out, "host ", 5) != 0) {
 		c.err[strcspn(c.err, "\n")] = '\0';
 		doctor_add(d, BAD, "configuration", "ssh -G fails: %s",
-			   c.err[0] != '\0' ? c.err : "it could not be run, or did not end");
+			   c.err[0] != '\0' ? c.err
+			   : status == 0    ? "it prints no configuration"
+					    : "it could not be run, or did not end");
 		doctor_cure(d, "mend the line that it names");
 		doctor_child_free(&c);
 		return;

@@ -53,8 +53,9 @@ static double number_behind(const char *text, const char *phrase)
 void doctor_login(struct doctor *d)
 {
 	char *hawser = doctor_hawser();
-	const char *first[] = {hawser, "-vv", NULL};
-	static const char *const more[] = {"-oBatchMode=yes",
+	const char *first[] = {hawser, NULL};
+	static const char *const more[] = {"-vv", /* behind a -q, which it undoes */
+					   "-oBatchMode=yes",
 					   "-oControlPath=none",
 					   "-oClearAllForwardings=yes",
 					   "-oPermitLocalCommand=no",

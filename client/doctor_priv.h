@@ -23,7 +23,7 @@ struct doctor_row {
 
 struct doctor {
 	bool json;
-	char **options; /* ssh's, borrowed from argv */
+	char **options; /* ssh's, borrowed */
 	int noptions;
 	const char *host; /* as typed */
 	struct doctor_row *rows;

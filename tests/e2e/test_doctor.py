@@ -1,4 +1,6 @@
 """hawserctl doctor: the verdict first, from real servers and what may stand in their place."""
+import json
+
 import pytest
 
 from doctoring import doctor, findings, path_of, prepare, texts
@@ -30,6 +32,29 @@ def test_fine(bench):
     assert bench.sshd.sessions() == before, "nothing is run on the server"
     text = bench.ctl("doctor", "-F", str(bench.config), "h", env=path_of(bench)).text
     assert text.startswith("h is fine")
+
+
+@pytest.mark.parametrize("words", [("-q",), ("-E", "LOG"), ("-y",), ("-oLogLevel=QUIET",), ("--",),
+                                   ("-4q", "--"), ("-N", "-f")])
+def test_words_of_a_call(bench, words):
+    """A call's own words, put behind doctor: what they silence, or send away, is heard."""
+    log = bench.dir / "log"
+    words = [str(log) if w == "LOG" else w for w in words]
+    status, verdict, parts = doctor(bench, *words, "h")
+    assert (status, verdict) == (0, "fine"), parts
+    assert "ms in all (key exchange" in texts(parts, "login") and not log.exists()
+
+
+def test_json_behind_the_host(bench):
+    """The option is taken there, too; a command, or what prints no configuration, is not."""
+    result = bench.ctl("doctor", "-F", str(bench.config), "h", "--json", env=path_of(bench))
+    assert json.loads(result.text)["ok"]
+    for words in ("h", "true"), ("-Z", "h"), ():
+        result = bench.ctl("doctor", "-F", str(bench.config), *words, env=path_of(bench))
+        assert result.err.startswith("usage: hawserctl [--json] doctor"), words
+    assert doctor(bench, "-Q", "cipher", "h")[:2] == (
+        1, "ssh -G fails: it prints no configuration")
+    assert doctor(bench, "-V", "h")[1].startswith("ssh -G fails: OpenSSH")
 
 
 def test_refused(bench):
