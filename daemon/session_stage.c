@@ -297,9 +297,15 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 				 ? FORWARD_FATAL
 				 : FORWARD_WARN,
 	};
+	struct cause why;
 
 	s->waiter = NULL;
 	s->lease = l;
+	if (session_sticky_is_away(s) &&
+	    !session_sticky_may_attach(s, pool_lease_transport(l), &why)) {
+		session_fail_by_cause(s, &why);
+		return;
+	}
 	s->reused = reused;
 	session_tell_connection(s, pool_lease_transport(l));
 	session_journal_begin(s, pool_lease_transport(l));
@@ -342,6 +348,14 @@ static void tell_added_forwards(struct session *s)
 		session_notice(s, 0, "hawser: forwards that ~C added ended with the connection");
 }
 
+/* On another connection than the lost one: the server allows so many sessions on one. */
+static bool channel_stands(const struct session *s)
+{
+	const struct transport *t = s->channel != NULL ? channel_transport(s->channel) : NULL;
+
+	return t != NULL && transport_state(t) == TRANSPORT_READY;
+}
+
 /* The connection under the lease has ended. A session channel on it hears of its own end. */
 void session_on_lost(void *ctx, const struct cause *why)
 {
@@ -357,7 +371,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 		return;
 	}
 	if (s->channel != NULL) {
-		if (had_forwards && !session_sticky_stays(s))
+		if (had_forwards && (!session_sticky_stays(s) || channel_stands(s)))
 			session_notice(s, 0, "hawser: %s; the forwards ended with it", why->text);
 		return;
 	}

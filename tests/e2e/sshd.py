@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 from util import (all_pids, alive, children, die_with_parent, environ_of, free_port,
-                  hold_all_below, kill, read_text, wait_for)
+                  hold_all_below, kill, read_text, stat_fields, wait_for)
 
 SSHD = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin") or "sshd"
 HOST_KEY_TYPES = ("ed25519", "ecdsa", "rsa")
@@ -219,6 +219,15 @@ class Sshd:
         """kill -9 of every connection's processes, or those that are wanted; the listener stays."""
         for pid in self._hold(wanted):
             kill(pid)
+
+    def cut_what_runs(self, needle):
+        """The same, of the one connection that runs a command with this text."""
+        pid, = self.remote_processes(needle)
+        above = set()
+        while pid not in (self.proc.pid, 0):
+            pid = int(stat_fields(pid)[1])
+            above.add(pid)
+        self.cut(lambda pid: pid in above)
 
     def stop(self, cut=True, wanted=lambda pid: True):
         """Ends the listener, then its connections, too, when cut."""

@@ -185,13 +185,14 @@ def impostor(box):
     box.sshd.start()
 
 
-@pytest.mark.parametrize("strict", ["yes", "no"])
-def test_changed_host_key(warm, strict):
+@pytest.mark.parametrize("strict,forward", [("yes", False), ("no", False), ("no", True)])
+def test_changed_host_key(warm, strict, forward):
     """Nothing is attached to, nor typed into, a server that is not known to be the one; what to do
     about the key is said first."""
-    warm.host("h", warm.sshd, StrictHostKeyChecking=strict)
-    term = sticky(warm)
-    where = folder(ask(term, "$$"))
+    warm.host("h", warm.sshd, StrictHostKeyChecking=strict, ExitOnForwardFailure="yes")
+    term = sticky(warm, *(("-L", f"{free_port()}:127.0.0.1:1") if forward else ()))
+    pid = ask(term, "$$")
+    where = folder(pid)
     stop(warm)
     term.expect("reconnecting")
     sessions = warm.sshd.sessions()
@@ -201,6 +202,7 @@ def test_changed_host_key(warm, strict):
     assert term.exitstatus == 255 and warm.sshd.sessions() == sessions
     key = text.index("ssh-keygen" if strict == "yes" else "see the warning about the host key")
     assert "still runs there" in text[key:] and "again after" not in text
+    assert alive(int(pid))
     end(where)
 
 
@@ -219,6 +221,21 @@ def test_forward_that_was_added(warm, echoing):
     with socket.create_connection(("127.0.0.1", mine)):
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.1", added))
+
+
+def test_forward_on_another_connection(bare, echoing):
+    """The forwards' connection is lost, and the shell's is not: told."""
+    serve(bare, MaxSessions="1")
+    port = free_port()
+    other = bare.popen("h", "echo up; exec sleep 300")
+    assert other.stdout.readline() == b"up\n"
+    term = sticky(bare, "-L", f"{port}:127.0.0.1:{echoing.port}")
+    pid = ask(term, "$$")
+    bare.sshd.cut_what_runs("300")
+    term.expect("the forwards ended with it")
+    assert ask(term, "$$") == pid
+    term.send("exit\r")
+    term.expect(pexpect.EOF)
 
 
 @pytest.mark.parametrize("again", [False, True])
