@@ -301,24 +301,39 @@ bool forward_kept_cancel(struct app *app, const struct destination *dest,
 			 const struct forward_spec *spec, const char *cwd)
 {
 	struct forward_kept *k, *next;
+	bool stood, missed;
 
 	for (k = app->kept; k != NULL; k = next) {
 		next = k->next;
 		if (strcmp(k->dest->key, dest->key) != 0)
 			continue;
-		if (k->set != NULL && forward_set_cancel(k->set, spec, cwd, true))
-			return true;
-		if (cancel_missing(k, spec, cwd))
+		/* It may be both, for a moment: asked for anew while it was to be tried again. */
+		stood = k->set != NULL && forward_set_cancel(k->set, spec, cwd, true);
+		missed = cancel_missing(k, spec, cwd);
+		if (stood || missed)
 			return true;
 	}
 	return false;
 }
 
-bool forward_kept_away(const struct app *app, const struct destination *dest)
+void forward_kept_wanted(struct app *app, const struct forward_set *set,
+			 const struct forward_spec *spec, const char *cwd)
+{
+	struct forward_kept *k = app->kept;
+	struct missing *m;
+
+	while (k != NULL && k->set != set)
+		k = k->next;
+	m = k != NULL ? missing_find(k->missing, spec, cwd) : NULL;
+	if (m != NULL)
+		m->cancelled = false;
+}
+
+bool forward_kept_any(const struct app *app, const struct destination *dest)
 {
 	const struct forward_kept *k = app->kept;
 
-	while (k != NULL && (k->waiter == NULL || strcmp(k->dest->key, dest->key) != 0))
+	while (k != NULL && strcmp(k->dest->key, dest->key) != 0)
 		k = k->next;
 	return k != NULL;
 }

@@ -17,7 +17,10 @@ struct forward_set *forward_kept_find(struct app *app, struct destination *dest)
  * forward_want. False: there is none. */
 bool forward_kept_cancel(struct app *app, const struct destination *dest,
 			 const struct forward_spec *spec, const char *cwd);
-/* Some of dest wait for a transport. */
-bool forward_kept_away(const struct app *app, const struct destination *dest);
+/* One of the set is asked for: a cancel of it that waits for the end of a try is void. */
+void forward_kept_wanted(struct app *app, const struct forward_set *set,
+			 const struct forward_spec *spec, const char *cwd);
+/* dest may have some, on a transport (be it one that takes no new sessions) or waiting for one. */
+bool forward_kept_any(const struct app *app, const struct destination *dest);
 
 #endif

@@ -157,7 +157,8 @@ static uint64_t hold_ms(const struct slot *s)
 		hold = UINT64_MAX;
 	else if (pool->persist > 0)
 		hold = (uint64_t)pool->persist * 1000;
-	if (s != first_held(pool) && hold > EXTRA_HOLD_MS)
+	/* What is leased weakly, for kept forwards, is more than an extra. */
+	if (s != first_held(pool) && s->leases == NULL && hold > EXTRA_HOLD_MS)
 		hold = EXTRA_HOLD_MS;
 	return hold;
 }

@@ -78,6 +78,7 @@ static size_t take_new(struct session *s, struct forward_spec *out)
 	for (size_t i = 0; i < s->dest->nforwards; i++) {
 		const struct forward_spec *spec = &s->dest->forwards[i];
 
+		forward_kept_wanted(s->app, s->kept, spec, s->origin->cwd);
 		if (!forward_set_has(s->kept, spec, s->origin->cwd, NULL))
 			out[n++] = *spec;
 	}
@@ -157,7 +158,7 @@ void session_operation_start(struct session *s)
 	} else if (strcmp(what, "stop") == 0) {
 		close_all(s, false);
 	} else if (s->lease == NULL &&
-		   !(strcmp(what, "cancel") == 0 && forward_kept_away(s->app, s->dest))) {
+		   !(strcmp(what, "cancel") == 0 && forward_kept_any(s->app, s->dest))) {
 		not_held(s);
 	} else if (strcmp(what, "check") == 0) {
 		session_notice(s, LEVEL_WORDS, "Master running (pid=%ld)", (long)getpid());

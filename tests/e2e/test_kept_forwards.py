@@ -9,7 +9,7 @@ import pytest
 
 from faults import FaultProxy
 from forwarding import Server, echo
-from test_back import away_from_its_port, reaches, transports
+from test_back import away_from_its_port, reaches, taken, transports
 from test_suspect import Frozen, doubt
 from util import free_port, holds_for, read_text, wait_for
 
@@ -229,3 +229,89 @@ def test_keep_beside_a_login(bare):
         client.terminate()
         client.wait(20)
     wait_for(lambda: [t for t in transports(bare) if t["state"] == "ready"], "kept", 30)
+
+
+def asked_for(box, port):
+    """So often the server was asked for it."""
+    return read_text(box.daemon_log).count(f"connections from LOCALHOST:{port}")
+
+
+def test_cancelled_while_it_is_missing_and_asked_for(warm):
+    """Asked for anew while it waits for another try: a cancel takes both away."""
+    port = free_port()
+    with Server(echo) as server:
+        words = "-R", f"{port}:127.0.0.1:{server.port}", "h"
+        keep(warm, server, "-R", port)
+        lose(warm)
+        with wait_for(lambda: taken(port), "the port"):
+            warm.sshd.start()
+            wait_for(lambda: "to free a port" in read_text(warm.daemon_log), "it is missing", 30)
+            before = asked_for(warm, port)
+            wait_for(lambda: asked_for(warm, port) > before, "another try", 30)
+        wait_for(lambda: warm.run("-O", "forward", *words).status == 0, "it stands")
+        assert reaches(port)
+        result = warm.run("-O", "cancel", *words)
+        assert (result.status, result.err) == (0, "")
+        wait_for(lambda: not listens("127.0.0.1", port), "its end")
+        holds_for(lambda: not listens("127.0.0.1", port), 3, "it does not come back")
+
+
+def test_asked_for_while_a_cancel_waits(bare):
+    """A cancel waits for the end of a try; who asks for it meanwhile gets it."""
+    port = free_port()
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    with Server(echo) as server, FaultProxy(bare.sshd.port) as proxy:
+        words = "-R", f"{port}:127.0.0.1:{server.port}", "h"
+        bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{bare.sshd.port}")
+        bare.start_daemon()
+        bare.ok("h", "true")
+        keep(bare, server, "-R", port)
+        before = asked_for(bare, port)
+        proxy.delay(0.7)
+        proxy.reset()
+        wait_for(lambda: asked_for(bare, port) > before, "the server is asked", 30)
+        assert [bare.run("-O", what, *words).status for what in ("cancel", "forward")] == [0, 0]
+        proxy.delay(0)
+        wait_for(lambda: "stand again" in read_text(bare.daemon_log), "the end of the try")
+        holds_for(lambda: listens("127.0.0.1", port), 1, "it stands")
+        assert reaches(port)
+
+
+def test_cancel_on_a_connection_that_drains(warm):
+    """It takes no new sessions, and has its forwards until it ends."""
+    port = free_port()
+    with Server(echo) as server:
+        client = warm.popen("h", "echo up; sleep 60")
+        assert client.stdout.readline() == b"up\n"
+        keep(warm, server, "-L", port)
+        assert warm.ctl("close", "h").status == 0
+        assert reaches(port)
+        result = warm.run("-O", "cancel", "-L", f"{port}:127.0.0.1:{server.port}", "h")
+        assert (result.status, result.err) == (0, "")
+        assert not reaches(port) and client.poll() is None
+        client.terminate()
+
+
+def test_on_a_further_connection(bare):
+    """One that was opened for the session limit is held no shorter when it has a kept forward."""
+    bare.sshd = bare.server(MaxSessions="1")
+    bare.trust(bare.sshd)
+    bare.host("h", bare.sshd)
+    bare.start_daemon()
+    port = free_port()
+    with Server(echo) as server:
+        first, second, third = [bare.popen("h", f"echo up; exec sleep 30{i}") for i in range(3)]
+        for client in first, second, third:
+            assert client.stdout.readline() == b"up\n"
+        keep(bare, server, "-L", port)
+        assert len(transports(bare)) == 3
+        third.terminate()
+        wait_for(lambda: [t for t in transports(bare) if t["sessions"] == 0], "one is idle")
+        bare.sshd.cut_what_runs("300")
+        assert first.wait(20) == 255
+        wait_for(lambda: reaches(port), "the forward is back", 20)
+        assert len(transports(bare)) == 2
+        holds_for(lambda: len(transports(bare)) == 2, 33, "it stays")
+        assert reaches(port)
+        second.terminate()
