@@ -1,8 +1,10 @@
 """Small helpers of the end-to-end tests: waiting with a deadline, /proc, ports, checksums."""
+import contextlib
 import ctypes
 import hashlib
 import os
 import pathlib
+import random
 import signal
 import socket
 import time
@@ -36,11 +38,16 @@ def holds_for(condition, seconds, what):
         time.sleep(0.02)
 
 
-def free_port():
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(given=set()):
+    """A TCP port of 127.0.0.1 that was free a moment ago: below those that the kernel gives to who
+    asks for any, so that no server or client of the test gets it before it is used."""
+    while True:
+        port = random.SystemRandom().randrange(15000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            if port not in given:
+                given.add(port)
+                return port
 
 
 def read_text(path):
