@@ -23,7 +23,7 @@ bool status_wanted(void)
 	return status_fd >= 0;
 }
 
-void status_open(const struct options *o)
+static void open_fd(const struct options *o)
 {
 	const char *text = getenv("HAWSER_STATUS_FD");
 	long fd = o->status_fd;
@@ -45,6 +45,13 @@ void status_open(const struct options *o)
 		say("the descriptor %ld for the status is not open", fd);
 	else if (fd > STDERR_FILENO)
 		(void)fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+}
+
+void status_open(const struct options *o)
+{
+	open_fd(o);
+	/* It is about this call: a hawser in its ProxyCommand or LocalCommand has another end. */
+	(void)unsetenv("HAWSER_STATUS_FD");
 }
 
 static void put_text(FILE *f, const char *text)

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from daemon import HAWSER
 from test_suspect import Frozen, doubt
 from util import alive, free_port, kill, read_text, wait_for
 
@@ -253,6 +254,23 @@ def test_no_request(away):
     call = Call(away, "-V", env={"HAWSER_FALLBACK": None})
     status, _, err, told = call.end()
     assert status == 0 and "OpenSSH" in err and told == {"handed_to": "ssh", "why": "option -V"}
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_of_this_call_alone(bare, handed_over):
+    """A hawser in its ProxyCommand or LocalCommand has another end, which is nobody's."""
+    gate, far = bare.server(), bare.server()
+    bare.trust(gate)
+    bare.trust(far)
+    bare.host("gate", gate)
+    bare.host("far", far, ProxyCommand=f"{HAWSER} -F {bare.config} -W %h:%p gate",
+              PermitLocalCommand="yes", LocalCommand=f"{HAWSER} -F {bare.config} gate true")
+    bare.start_daemon()
+    words = ("-o", "VerifyHostKeyDNS=yes") if handed_over else ()
+    env = {"HAWSER_FALLBACK": None} if handed_over else {}
+    status, _, err, told = Call(bare, *words, "far", "true", env=env, by_env=True).end()
+    assert status == 0 and "descriptor" not in err
+    assert ("handed_to" in told) == handed_over
 
 
 def test_descriptor_that_is_not_open(away):
