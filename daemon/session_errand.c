@@ -7,7 +7,14 @@
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
+/* It can be repeated without harm: what it ends or takes away is gone then. */
+#define TRIES_MAX    8
+#define TRY_AGAIN_MS 1000u
+
 struct errand {
+	struct app *app;
+	uint64_t group;
+	unsigned tries;
 	struct destination *dest;
 	struct origin *origin;
 	struct channel *channel;
@@ -51,10 +58,27 @@ static void on_turn(void *ctx)
 	(void)ctx;
 }
 
+static void wait_for_channel(struct errand *e);
+
+/* Lost on the way, or one session too many for its connection. */
+static bool again(struct errand *e, const struct channel_end *end)
+{
+	if (e->app->stopping || e->app->locked || ++e->tries >= TRIES_MAX ||
+	    (end->kind != CHANNEL_OPEN_REFUSED &&
+	     (end->kind != CHANNEL_LOST || !session_sticky_comes_back(&end->why))))
+		return false;
+	channel_release(e->channel);
+	e->channel = NULL;
+	wait_for_channel(e);
+	return true;
+}
+
 static void on_end(void *ctx, const struct channel_end *end)
 {
 	struct errand *e = ctx;
 
+	if (end->kind != CHANNEL_ENDED && again(e, end))
+		return;
 	if (end->kind != CHANNEL_ENDED)
 		log_warn("%s: a sticky shell could not be ended: %s", e->dest->label,
 			 end->why.text);
@@ -111,6 +135,18 @@ static const struct pool_events pool_events = {
 	.notice = on_notice,
 };
 
+static void wait_for_channel(struct errand *e)
+{
+	struct pool_want want = {.dest = e->dest,
+				 .origin = e->origin,
+				 .group = e->group,
+				 .env = e->env,
+				 .front = true,
+				 .delay_ms = e->tries > 1 ? TRY_AGAIN_MS : 0};
+
+	(void)pool_wait(e->app->pools, &want, &pool_events, e);
+}
+
 /* Its own connection, where that takes no new sessions: it was closed, and no other is opened for a
  * mere errand. */
 static struct transport *draining(const struct session *s)
@@ -131,8 +167,6 @@ void session_errand(struct session *s, char *command)
 {
 	struct transport *own = draining(s);
 	struct errand *e;
-	struct pool_want want = {
-		.dest = s->dest, .origin = s->origin, .group = s->group, .front = true};
 
 	/* Who stops, or is locked, makes no connection. */
 	if (s->app->stopping || s->app->locked) {
@@ -142,10 +176,12 @@ void session_errand(struct session *s, char *command)
 	e = xcalloc(1, sizeof(*e));
 	e->dest = destination_ref(s->dest);
 	e->origin = origin_ref(s->origin);
+	e->app = s->app;
+	e->group = s->group;
 	e->command = command;
-	want.env = e->env = strv_dup(s->env);
+	e->env = strv_dup(s->env);
 	if (own != NULL)
 		run_on(e, channel_open(own, e->env));
 	else
-		(void)pool_wait(s->app->pools, &want, &pool_events, e);
+		wait_for_channel(e);
 }
