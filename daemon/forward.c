@@ -190,8 +190,8 @@ void forward_free(struct forward *f)
 	free(f);
 }
 
-static struct forward *find(const struct forward_set *set, const struct forward_spec *spec,
-			    const char *cwd, bool whole)
+struct forward *forward_find(const struct forward_set *set, const struct forward_spec *spec,
+			     const char *cwd, bool whole)
 {
 	struct forward *f = set->forwards;
 	struct forward_spec wanted;
@@ -208,7 +208,7 @@ static struct forward *find(const struct forward_set *set, const struct forward_
 bool forward_set_has(const struct forward_set *set, const struct forward_spec *spec,
 		     const char *cwd, uint16_t *port)
 {
-	const struct forward *f = find(set, spec, cwd, true);
+	const struct forward *f = forward_find(set, spec, cwd, true);
 
 	if (f != NULL && port != NULL)
 		*port = f->accepting ? f->acceptor.port : 0;
@@ -218,7 +218,7 @@ bool forward_set_has(const struct forward_set *set, const struct forward_spec *s
 bool forward_set_cancel(struct forward_set *set, const struct forward_spec *spec, const char *cwd,
 			bool whole)
 {
-	struct forward *f = find(set, spec, cwd, whole);
+	struct forward *f = forward_find(set, spec, cwd, whole);
 
 	if (f == NULL || f->batch != NULL)
 		return false;
@@ -248,7 +248,7 @@ void forward_set_list(struct forward_set *set)
 
 bool forward_set_stands(const struct forward_set *set, const struct forward_spec *spec)
 {
-	const struct forward *f = find(set, spec, "/", true);
+	const struct forward *f = forward_find(set, spec, "/", true);
 
 	return f != NULL && f->batch == NULL;
 }

@@ -27,6 +27,7 @@ enum forward_words {
 	FORWARD_WARN,	/* "Warning: ..." */
 	FORWARD_FATAL,	/* ExitOnForwardFailure: "Error: ..."; and the others are not tried */
 	FORWARD_SILENT, /* none: the caller has his own */
+	FORWARD_QUIET,	/* and those on why are for who debugs: it was said, and is tried again */
 };
 
 /* What is to be set up; borrowed during the call but for dest, of which a reference is taken. */
@@ -36,6 +37,8 @@ struct forward_want {
 	struct destination *dest; /* whose options hold (GatewayPorts, StreamLocalBindMask, ...) */
 	const char *cwd;	  /* what relative paths are relative to */
 	enum forward_words words;
+	bool once;  /* what stands already is not set up again, what just begins is waited for */
+	bool again; /* they stood before: what is left of their Unix sockets is taken away */
 };
 
 /* An empty set on a transport that is leased until the set is destroyed (or the lease was lost:
@@ -51,8 +54,8 @@ void forward_set_forget(struct forward_set *set, const void *ctx);
 /* Who hears notices from now on; both NULL: nobody. */
 void forward_set_owner(struct forward_set *set, const struct forward_events *events, void *ctx);
 
-/* Is there one like this? cwd as in forward_want; port (NULL ok): that a remote one listens
- * on, 0: none. */
+/* Is there one like this, be it that it just begins? cwd as in forward_want; port (NULL ok): that a
+ * remote one listens on, 0: none. */
 bool forward_set_has(const struct forward_set *set, const struct forward_spec *spec,
 		     const char *cwd, uint16_t *port);
 /* Likewise, with absolute paths, and it does not just begin. */

@@ -12,7 +12,7 @@ struct forward_batch {
 	size_t count, begun, pending;
 	size_t locals, local_failed, remote_failed;
 	enum forward_words words;
-	bool locals_done;
+	bool once, again, locals_done;
 	struct destination *dest;
 	forward_done done; /* NULL: nobody wants to know */
 	void *ctx;
@@ -65,6 +65,8 @@ static void begin(struct forward_batch *b, struct forward_spec *spec)
 
 	f->set = b->set;
 	f->batch = b;
+	f->quiet = b->words == FORWARD_QUIET;
+	f->again = b->again;
 	f->dest = destination_ref(b->dest);
 	forward_spec_copy(&f->spec, spec);
 	while (*link != NULL)
@@ -109,6 +111,7 @@ static void finish(struct forward_batch *b)
 static void on_step(void *ctx)
 {
 	struct forward_batch *b = ctx;
+	const struct forward *same;
 
 	/* Remote ones are asked for all together: that is one round trip. */
 	while (b->begun < b->count) {
@@ -122,9 +125,13 @@ static void on_step(void *ctx)
 			if (!judge_locals(b))
 				break;
 		}
+		same = b->once ? forward_find(b->set, spec, "/", true) : NULL;
+		if (same != NULL && same->batch != NULL)
+			return; /* forward_settle() comes back to it */
 		b->begun++;
 		b->locals += spec->kind == FORWARD_LOCAL;
-		begin(b, spec);
+		if (same == NULL)
+			begin(b, spec);
 	}
 	if (b->pending > 0)
 		return;
@@ -157,7 +164,9 @@ void forward_settle(struct forward *f, bool ok)
 			remote_failed(b, f->spec.listen.port);
 		forward_free(f);
 	}
-	post(b);
+	/* Others may have waited for this one. */
+	for (struct forward_batch *other = b->set->batches; other != NULL; other = other->next)
+		post(other);
 }
 
 void forward_set_add(struct forward_set *set, const struct forward_want *want, forward_done done,
@@ -174,6 +183,8 @@ void forward_set_add(struct forward_set *set, const struct forward_want *want, f
 	}
 	b->dest = destination_ref(want->dest);
 	b->words = want->words;
+	b->once = want->once;
+	b->again = want->again;
 	b->done = done;
 	b->ctx = ctx;
 	defer_init(&b->step, on_step, b);

@@ -104,6 +104,11 @@ static bool add_socket(struct forward *f, int fd)
 	return true;
 }
 
+static int why_level(const struct forward *f)
+{
+	return f->quiet ? 1 : -1;
+}
+
 /* last: there is no further address, so this one's failure is said. */
 static bool listen_at(struct forward *f, const struct addrinfo *ai, bool last)
 {
@@ -122,10 +127,11 @@ static bool listen_at(struct forward *f, const struct addrinfo *ai, bool last)
 	if (ai->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(fd, ai->ai_addr, ai->ai_addrlen) != 0)
-		forward_notice(f->set, last ? -1 : 1, "bind [%s]:%s: %s", host, port,
+		forward_notice(f->set, last ? why_level(f) : 1, "bind [%s]:%s: %s", host, port,
 			       strerror(errno));
 	else if (listen(fd, LISTEN_BACKLOG) != 0)
-		forward_notice(f->set, -1, "listen [%s]:%s: %s", host, port, strerror(errno));
+		forward_notice(f->set, why_level(f), "listen [%s]:%s: %s", host, port,
+			       strerror(errno));
 	else
 		return add_socket(f, fd);
 	close(fd);
@@ -139,7 +145,7 @@ static void listen_everywhere(struct forward *f, const struct addrinfo *list)
 			listen_at(f, ai, ai->ai_next == NULL);
 	}
 	if (f->nsockets == 0)
-		forward_notice(f->set, -1,
+		forward_notice(f->set, why_level(f),
 			       "channel_setup_fwd_listener_tcpip: cannot listen to port: %u",
 			       f->spec.listen.port);
 	forward_settle(f, f->nsockets > 0);
@@ -147,7 +153,8 @@ static void listen_everywhere(struct forward *f, const struct addrinfo *list)
 
 static void look_up_failed(struct forward *f, int error)
 {
-	forward_notice(f->set, -1, "channel_setup_fwd_listener_tcpip: getaddrinfo(%.64s): %s",
+	forward_notice(f->set, why_level(f),
+		       "channel_setup_fwd_listener_tcpip: getaddrinfo(%.64s): %s",
 		       f->spec.listen.host, gai_strerror(error));
 	forward_settle(f, false);
 }
@@ -226,19 +233,25 @@ static void on_bound(void *ctx, int fd, const char *words)
 
 	f->binding = NULL;
 	if (words != NULL)
-		forward_notice(f->set, -1, "%s", words);
+		forward_notice(f->set, why_level(f), "%s", words);
 	else
 		forward_notice(f->set, 1, "debug1: Local forwarding listening on path %s.",
 			       f->spec.listen.path);
 	forward_settle(f, fd >= 0 && add_socket(f, fd));
 }
 
+static enum path_over over(const struct forward *f)
+{
+	return f->dest->stream_local_unlink ? PATH_OVER_ALL
+	       : f->again		    ? PATH_OVER_DEAD
+					    : PATH_OVER_NOTHING;
+}
+
 void forward_listen_start(struct forward *f)
 {
 	if (f->spec.listen.path != NULL)
 		f->binding = forward_path_listen(f->set->app, f->spec.listen.path,
-						 f->dest->stream_local_mask,
-						 f->dest->stream_local_unlink, on_bound, f);
+						 f->dest->stream_local_mask, over(f), on_bound, f);
 	else
 		listen_tcp(f);
 }

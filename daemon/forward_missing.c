@@ -75,7 +75,11 @@ void missing_drop_standing(struct missing **list, const struct forward_set *set)
 static void try_those_of(struct missing *first, struct forward_set *set, forward_done done,
 			 void *ctx)
 {
-	struct forward_want want = {.words = FORWARD_SILENT, .dest = first->dest, .cwd = CWD};
+	struct forward_want want = {.words = FORWARD_QUIET,
+				    .once = true,
+				    .again = true,
+				    .dest = first->dest,
+				    .cwd = CWD};
 	struct forward_spec *specs;
 	size_t most = 0;
 

@@ -21,7 +21,8 @@ struct path_job {
 	void *ctx;
 	char *path;
 	unsigned mode;
-	bool listen, unlink_first;
+	bool listen;
+	enum path_over over;
 	int fd;
 	char *words;
 };
@@ -49,16 +50,45 @@ static bool make_address(struct path_job *job, struct sockaddr_un *addr)
 	return true;
 }
 
+/* Of this user's, and whoever listened there is gone. */
+static bool is_dead(const struct path_job *job, const struct sockaddr_un *addr)
+{
+	struct stat st;
+	bool dead;
+	int fd;
+
+	if (lstat(job->path, &st) != 0 || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	dead = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0 &&
+	       errno == ECONNREFUSED;
+	close(fd);
+	return dead;
+}
+
+static bool bind_path(const struct path_job *job, const struct sockaddr_un *addr)
+{
+	if (bind(job->fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
+		return true;
+	if (errno != EADDRINUSE || job->over != PATH_OVER_DEAD)
+		return false;
+	if (is_dead(job, addr))
+		unlink(job->path);
+	return bind(job->fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0;
+}
+
 static void run_listen(struct path_job *job, const struct sockaddr_un *addr)
 {
 	struct stat st;
 
-	if (job->unlink_first)
+	if (job->over == PATH_OVER_ALL)
 		unlink(job->path); /* what is in the way shows at bind */
 	/* The mode that the file gets at birth, cut by our umask; what that took is given back. */
 	if (fchmod(job->fd, job->mode) != 0)
 		return fail(job, "unix_listener: cannot bind to path");
-	if (bind(job->fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0)
+	if (!bind_path(job, addr))
 		return fail(job, "unix_listener: cannot bind to path");
 	if (listen(job->fd, LISTEN_BACKLOG) != 0) {
 		fail(job, "unix_listener: cannot listen on path");
@@ -111,13 +141,10 @@ static struct path_job *submit(struct app *app, const char *path, const struct p
 }
 
 struct path_job *forward_path_listen(struct app *app, const char *path, unsigned mask,
-				     bool unlink_first, path_done cb, void *ctx)
+				     enum path_over over, path_done cb, void *ctx)
 {
-	struct path_job what = {.done = cb,
-				.ctx = ctx,
-				.mode = MODE_ALL & ~mask,
-				.listen = true,
-				.unlink_first = unlink_first};
+	struct path_job what = {
+		.done = cb, .ctx = ctx, .mode = MODE_ALL & ~mask, .listen = true, .over = over};
 
 	return submit(app, path, &what);
 }

@@ -12,9 +12,16 @@ struct path_job;
  * the call that began it. */
 typedef void (*path_done)(void *ctx, int fd, const char *words);
 
-/* Listens at path with that mask on its mode; unlink_first: takes the place of what is there. */
+/* What a listener takes the place of. */
+enum path_over {
+	PATH_OVER_NOTHING,
+	PATH_OVER_DEAD, /* a socket of this user's that nobody listens at */
+	PATH_OVER_ALL,
+};
+
+/* Listens at path with that mask on its mode. */
 struct path_job *forward_path_listen(struct app *app, const char *path, unsigned mask,
-				     bool unlink_first, path_done done, void *ctx);
+				     enum path_over over, path_done done, void *ctx);
 struct path_job *forward_path_connect(struct app *app, const char *path, path_done done, void *ctx);
 /* done will not be called. NULL ok. */
 void forward_path_cancel(struct path_job *job);

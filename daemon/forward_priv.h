@@ -39,6 +39,7 @@ struct forward {
 	struct forward_spec spec; /* paths are absolute */
 	struct destination *dest;
 	struct forward_batch *batch; /* NULL: settled */
+	bool quiet, again;	     /* as in forward_want */
 
 	/* local */
 	struct forward_lookup *lookup;
@@ -108,6 +109,10 @@ void forward_timer_arm(struct forward_set *set, uint64_t ms);
 void forward_changed(struct forward_set *set);
 /* Unlinks, stops and frees it. */
 void forward_free(struct forward *f);
+/* Of the set, one that has the same listener and, with whole, the same target; NULL: none. cwd as
+ * in forward_want. */
+struct forward *forward_find(const struct forward_set *set, const struct forward_spec *spec,
+			     const char *cwd, bool whole);
 
 /* As ssh writes them: "socks" where the peer names the target, port -2 with a path. */
 const char *forward_target(const struct forward_spec *s);

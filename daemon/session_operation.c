@@ -70,21 +70,6 @@ static void on_kept_ready(void *ctx, size_t failed)
 	free(text);
 }
 
-/* Those that stand already are asked for in vain, and without harm. */
-static size_t take_new(struct session *s, struct forward_spec *out)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s->dest->nforwards; i++) {
-		const struct forward_spec *spec = &s->dest->forwards[i];
-
-		forward_kept_wanted(s->app, s->kept, spec, s->origin->cwd);
-		if (!forward_set_has(s->kept, spec, s->origin->cwd, NULL))
-			out[n++] = *spec;
-	}
-	return n;
-}
-
 static void on_notice(void *ctx, int level, const char *text)
 {
 	session_notice(ctx, level, "%s", text);
@@ -94,16 +79,18 @@ static const struct forward_events kept_events = {.notice = on_notice};
 
 static void forward(struct session *s)
 {
-	struct forward_spec *specs =
-		xcalloc(s->dest->nforwards > 0 ? s->dest->nforwards : 1, sizeof(*specs));
-	struct forward_want want = {
-		.specs = specs, .words = FORWARD_SILENT, .dest = s->dest, .cwd = s->origin->cwd};
+	struct forward_want want = {.specs = s->dest->forwards,
+				    .count = s->dest->nforwards,
+				    .words = FORWARD_SILENT,
+				    .once = true,
+				    .dest = s->dest,
+				    .cwd = s->origin->cwd};
 
 	s->kept = forward_kept_find(s->app, s->dest);
-	want.count = take_new(s, specs);
+	for (size_t i = 0; i < want.count; i++)
+		forward_kept_wanted(s->app, s->kept, &want.specs[i], want.cwd);
 	forward_set_owner(s->kept, &kept_events, s);
 	forward_set_add(s->kept, &want, on_kept_ready, s);
-	free(specs); /* what is in them is the destination's */
 }
 
 static void cancel(struct session *s)

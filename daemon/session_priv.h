@@ -50,12 +50,13 @@ struct session {
 	struct pool_waiter *waiter; /* for a lease or a channel */
 	struct pool_lease *lease;
 	struct forward_set *forwards;
-	bool waiting;			/* the command has ended, forwarded connections are open */
-	struct forward_set *kept;	/* of -O: borrowed, while its transport lives */
-	struct session_action *actions; /* that ssh is asked about */
-	struct session_sticky *sticky;	/* NULL: it ends with its connection */
-	uint32_t prompt;		/* number of the open prompt; 0 = none */
-	bool local_command_prompt;	/* it is LocalCommand, which the client runs */
+	struct session_missing *missing; /* of those; NULL: none is tried again */
+	bool waiting;			 /* the command has ended, forwarded connections are open */
+	struct forward_set *kept;	 /* of -O: borrowed, while its transport lives */
+	struct session_action *actions;	 /* that ssh is asked about */
+	struct session_sticky *sticky;	 /* NULL: it ends with its connection */
+	uint32_t prompt;		 /* number of the open prompt; 0 = none */
+	bool local_command_prompt;	 /* it is LocalCommand, which the client runs */
 	bool local_command_done;
 
 	struct dial_local *probe; /* is there an agent to be lent? */
@@ -70,7 +71,6 @@ struct session {
 	char *stty; /* the command that sets terminal modes; NULL: none */
 	bool tty, reused, running, ending;
 	bool returning;	   /* of GOAL_NONE: it ran, and looks for its lost connection */
-	bool port_told;	   /* that the server still holds a port was said */
 	unsigned delay_ms; /* before the next wait is served */
 	unsigned refusals, losses;
 	uint64_t started_ms;
@@ -179,6 +179,13 @@ bool session_sticky_comes_back(const struct cause *why);
 const char *session_sticky_leave(struct session *s, const char *hint);
 /* The request is over: what it left at the server is ended. */
 void session_sticky_finish(struct session *s);
+
+/* session_missing.c */
+/* Tries those of the request's forwards that do not stand in s->forwards again and again, for the
+ * first time after delay_ms (milliseconds), and says when all stand. */
+void session_missing_start(struct session *s, unsigned delay_ms);
+/* Before s->forwards is destroyed. */
+void session_missing_finish(struct session *s);
 
 /* session_errand.c */
 /* Runs command (taken) at the server, over a connection that is there or can be had within

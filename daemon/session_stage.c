@@ -156,59 +156,67 @@ static void on_forward_notice(void *ctx, int level, const char *text)
  * seen that the old connection is dead. */
 #define PORT_RETRY_MS 2000
 
+/* It had what it asks for, on a connection that was lost. */
+static bool comes_again(const struct session *s)
+{
+	return s->returning || session_sticky_is_away(s);
+}
+
 static bool comes_back(const struct session *s, const struct cause *why)
 {
 	return s->running && s->goal == GOAL_NONE && pool_comes_back(s->app, s->dest, why);
 }
 
-static void go_back(struct session *s, unsigned delay_ms)
+static void go_back(struct session *s)
 {
 	s->returning = true;
-	s->delay_ms = delay_ms;
 	session_wait(s, true, true);
-	s->delay_ms = 0;
 }
 
-static void is_back(struct session *s)
+static void is_back(struct session *s, size_t failed)
 {
-	s->returning = s->port_told = false;
+	s->returning = false;
 	session_step(s, STEP_RUNNING);
 	session_notice(s, 0, "hawser: connected to %s again%s", s->dest->label,
-		       s->forwards != NULL ? "; the forwards stand" : "");
+		       s->forwards != NULL && failed == 0 ? "; the forwards stand" : "");
 }
 
-static void wait_for_port(struct session *s)
+static void try_missing_again(struct session *s)
 {
 	uint16_t port = 0;
 
 	for (size_t i = 0; i < s->dest->nforwards; i++) {
-		if (s->dest->forwards[i].kind == FORWARD_REMOTE && port == 0)
-			port = s->dest->forwards[i].listen.port;
+		const struct forward_spec *spec = &s->dest->forwards[i];
+
+		if (spec->kind == FORWARD_REMOTE && port == 0 &&
+		    !forward_set_has(s->forwards, spec, s->origin->cwd, NULL))
+			port = spec->listen.port;
 	}
-	if (!s->port_told && port != 0)
+	if (port != 0)
 		session_notice(s, 0, "hawser: waiting for the server to free port %u", port);
-	else if (!s->port_told)
+	else
 		session_notice(s, 0, "hawser: a forward can't be set up yet; it is tried again");
-	s->port_told = true;
+	session_missing_start(s, PORT_RETRY_MS);
+}
+
+static void drop_forwards(struct session *s)
+{
+	session_missing_finish(s);
 	forward_set_destroy(s->forwards);
 	s->forwards = NULL;
-	pool_lease_release(s->lease);
-	s->lease = NULL;
-	go_back(s, PORT_RETRY_MS);
 }
 
 static void on_forwards_ready(void *ctx, size_t failed)
 {
 	struct session *s = ctx;
 
+	if (failed > 0 && comes_again(s))
+		try_missing_again(s);
 	if (s->returning) {
-		if (failed > 0)
-			wait_for_port(s);
-		else
-			is_back(s);
+		is_back(s, failed);
 		return;
 	}
-	if (failed > 0 && s->dest->exit_on_forward_failure && !session_sticky_is_away(s)) {
+	if (failed > 0 && s->dest->exit_on_forward_failure && !comes_again(s)) {
 		/* What failed was said. */
 		session_end_status(s, HW_EXIT_FAILURE);
 		return;
@@ -260,6 +268,7 @@ void session_end_when_unused(struct session *s)
 		return;
 	}
 	s->waiting = true;
+	session_missing_finish(s);
 	if (s->channel != NULL)
 		channel_release(s->channel);
 	s->channel = NULL;
@@ -279,7 +288,7 @@ static void forward_nothing(struct session *s)
 		session_fail(s, "Error: forwarding disabled due to host key check failure",
 			     "see the warning about the host key", false);
 	else if (s->returning)
-		is_back(s);
+		is_back(s, 0);
 	else
 		run_local_command(s);
 }
@@ -292,10 +301,10 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 		.count = s->dest->nforwards,
 		.dest = s->dest,
 		.cwd = s->origin->cwd,
-		.words = s->returning ? FORWARD_SILENT
-			 : s->dest->exit_on_forward_failure && !session_sticky_is_away(s)
-				 ? FORWARD_FATAL
-				 : FORWARD_WARN,
+		.words = comes_again(s)			    ? FORWARD_SILENT
+			 : s->dest->exit_on_forward_failure ? FORWARD_FATAL
+							    : FORWARD_WARN,
+		.again = comes_again(s),
 	};
 	struct cause why;
 
@@ -310,7 +319,7 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 	session_tell_connection(s, pool_lease_transport(l));
 	session_journal_begin(s, pool_lease_transport(l));
 	if (s->dest->nforwards == 0 && s->returning) {
-		is_back(s);
+		is_back(s, 0);
 		return;
 	}
 	if (s->dest->nforwards == 0) {
@@ -364,8 +373,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 
 	s->lease = NULL;
 	tell_added_forwards(s);
-	forward_set_destroy(s->forwards);
-	s->forwards = NULL;
+	drop_forwards(s);
 	if (s->waiting) {
 		session_begin_ending(s); /* how the command ended is known */
 		return;
@@ -378,7 +386,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 	if (comes_back(s, why)) {
 		if (!s->returning)
 			session_notice(s, 0, "hawser: %s; reconnecting", why->text);
-		go_back(s, 0);
+		go_back(s);
 		return;
 	}
 	if (session_sticky_is_away(s) && session_sticky_comes_back(why)) {
@@ -435,8 +443,7 @@ void session_come_back(struct session *s)
 		pool_leave(s->waiter);
 	s->waiter = NULL;
 	tell_added_forwards(s);
-	forward_set_destroy(s->forwards);
-	s->forwards = NULL;
+	drop_forwards(s);
 	if (s->lease != NULL)
 		pool_lease_release(s->lease);
 	s->lease = NULL;
@@ -447,8 +454,7 @@ void session_stage_finish(struct session *s)
 {
 	session_actions_free(s);
 	session_operation_finish(s);
-	forward_set_destroy(s->forwards);
-	s->forwards = NULL;
+	drop_forwards(s);
 	if (s->lease != NULL)
 		pool_lease_release(s->lease);
 	s->lease = NULL;

@@ -112,9 +112,62 @@ def test_remote_forward_waits_for_its_port(warm):
         client = warm.popen("-N", "-R", f"{port}:127.0.0.1:{server.port}", "h")
         wait_for(lambda: reaches(port), "the forward")
         with away_from_its_port(warm, client, port):
-            pass
-        assert b"again; the forwards stand" in client.stderr.readline()
+            assert client.stderr.readline().endswith(b" again\n"), "not all stand"
+        assert b"the forwards stand again" in client.stderr.readline()
         assert reaches(port)
+        client.terminate()
+        client.wait(20)
+
+
+def answers(path):
+    """As reaches(), at a Unix socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as c:
+        c.settimeout(2)
+        c.connect(str(path))
+        c.sendall(b"hello")
+        return c.recv(5) == b"hello"
+    return False
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_unix_listener_returns(warm, kept):
+    """-L /path: what is left of the old socket is no hindrance."""
+    path = warm.dir / "listener"
+    with Server(echo) as server:
+        words = "-L", f"{path}:127.0.0.1:{server.port}", "h"
+        client = warm.popen(*(("-O", "forward") if kept else ("-N",)), *words)
+        wait_for(lambda: answers(path), "the forward")
+        for _ in range(2):
+            before = [t["id"] for t in transports(warm)]
+            warm.sshd.cut()
+            wait_for(lambda: [t["id"] for t in transports(warm)] not in ([], before), "a new one")
+            wait_for(lambda: answers(path), "it is back", 20)
+        client.terminate()
+        client.wait(20)
+
+
+def test_unix_listener_of_another(warm):
+    """Another program listens there meanwhile: it is left in peace, the other forwards stand, and
+    that is said once."""
+    path, port = warm.dir / "listener", free_port()
+    with Server(echo) as server:
+        client = warm.popen("-N", "-L", f"{path}:127.0.0.1:{server.port}",
+                            "-L", f"{port}:127.0.0.1:{server.port}", "h")
+        wait_for(lambda: answers(path) and reaches(port), "the forwards")
+        warm.sshd.stop()
+        assert b"reconnecting" in client.stderr.readline()
+        path.unlink()
+        with Server(lambda sock: sock.sendall(b"other"), path=path):
+            warm.sshd.start()
+            assert b"cannot bind to path" in client.stderr.readline()
+            assert b"a forward can't be set up yet; it is tried again" in client.stderr.readline()
+            assert client.stderr.readline().endswith(b" again\n"), "not all stand"
+            tries = read_text(warm.daemon_log).count("cannot bind to path")
+            wait_for(lambda: read_text(warm.daemon_log).count("cannot bind to path") > tries + 1,
+                     "more tries")
+            assert reaches(port) and not answers(path)
+        assert b"the forwards stand again" in client.stderr.readline()
+        assert reaches(port) and answers(path)
         client.terminate()
         client.wait(20)
 

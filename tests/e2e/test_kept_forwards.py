@@ -148,7 +148,7 @@ def test_closed_while_its_port_is_taken(warm):
         with away_from_its_port(warm, client, port):
             assert warm.ctl("close", "h", "--force").status == 0
             assert client.wait(20) == 255
-        assert b"ended on request" in client.stderr.read()
+        assert b"was closed on request" in client.stderr.read()
         holds_for(lambda: not transports(warm), 1, "nothing is opened")
 
 
@@ -256,26 +256,60 @@ def test_cancelled_while_it_is_missing_and_asked_for(warm):
         holds_for(lambda: not listens("127.0.0.1", port), 3, "it does not come back")
 
 
-def test_asked_for_while_a_cancel_waits(bare):
-    """A cancel waits for the end of a try; who asks for it meanwhile gets it."""
-    port = free_port()
+@pytest.fixture
+def slow(bare):
+    """Its server is reached through a proxy that can delay."""
     bare.sshd = bare.server()
     bare.trust(bare.sshd)
-    with Server(echo) as server, FaultProxy(bare.sshd.port) as proxy:
-        words = "-R", f"{port}:127.0.0.1:{server.port}", "h"
+    with FaultProxy(bare.sshd.port) as proxy:
+        bare.proxy = proxy
         bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{bare.sshd.port}")
         bare.start_daemon()
         bare.ok("h", "true")
-        keep(bare, server, "-R", port)
-        before = asked_for(bare, port)
-        proxy.delay(0.7)
-        proxy.reset()
-        wait_for(lambda: asked_for(bare, port) > before, "the server is asked", 30)
-        assert [bare.run("-O", what, *words).status for what in ("cancel", "forward")] == [0, 0]
-        proxy.delay(0)
-        wait_for(lambda: "stand again" in read_text(bare.daemon_log), "the end of the try")
+        yield bare
+
+
+def both_ask(box, port):
+    """For the same, the second while the first waits for the server."""
+    words = "-O", "forward", "-R", f"{port}:127.0.0.1:1", "h"
+    box.proxy.delay(0.7)
+    first = box.popen(*words)
+    wait_for(lambda: asked_for(box, port), "the server is asked")
+    second = box.run(*words)
+    out, _ = first.communicate(timeout=20)
+    box.proxy.delay(0)
+    return first.returncode, out.decode(), second.status, second.text
+
+
+def test_asked_for_while_a_cancel_waits(slow):
+    """A cancel waits for the end of a try; who asks for it meanwhile gets it."""
+    port = free_port()
+    with Server(echo) as server:
+        words = "-R", f"{port}:127.0.0.1:{server.port}", "h"
+        keep(slow, server, "-R", port)
+        before = asked_for(slow, port)
+        slow.proxy.delay(0.7)
+        slow.proxy.reset()
+        wait_for(lambda: asked_for(slow, port) > before, "the server is asked", 30)
+        assert [slow.run("-O", what, *words).status for what in ("cancel", "forward")] == [0, 0]
+        slow.proxy.delay(0)
+        wait_for(lambda: "stand again" in read_text(slow.daemon_log), "the end of the try")
         holds_for(lambda: listens("127.0.0.1", port), 1, "it stands")
         assert reaches(port)
+
+
+def test_two_ask_for_a_port_that_is_taken(slow):
+    """Neither is told that it stands."""
+    port = free_port()
+    with taken(port):
+        first, _, second, _ = both_ask(slow, port)
+    assert (first, second) == (255, 255)
+
+
+def test_two_ask_for_any_port(slow):
+    """Both are told which one it is."""
+    first, one, second, other = both_ask(slow, 0)
+    assert (first, second) == (0, 0) and one == other and int(one) > 0
 
 
 def test_cancel_on_a_connection_that_drains(warm):

@@ -11,7 +11,8 @@ import pytest
 
 from faults import FaultProxy
 from stickies import Hole, ask, cut, drop, folder, parent, serve, sticky, stop
-from test_suspect import transports
+from test_back import reaches, transports
+from test_suspect import Frozen
 from util import SLOW, alive, free_port, kill, wait_for
 
 
@@ -236,6 +237,57 @@ def test_forward_on_another_connection(bare, echoing):
     assert ask(term, "$$") == pid
     term.send("exit\r")
     term.expect(pexpect.EOF)
+
+
+def test_remote_forward_that_is_held(bare, echoing):
+    """The server holds the port for the old connection: waited for, and told."""
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    port = free_port()
+    with FaultProxy(bare.sshd.port) as proxy:
+        bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{bare.sshd.port}")
+        bare.start_daemon()
+        term = sticky(bare, "-R", f"{port}:127.0.0.1:{echoing.port}")
+        assert reaches(port)
+        with Frozen(bare.sshd):
+            proxy.reset()
+            term.expect(f"waiting for the server to free port {port}")
+            term.expect("again after")
+        term.expect("the forwards stand again")
+        assert reaches(port)
+        term.send("exit\r")
+        term.expect(pexpect.EOF)
+
+
+def hang_up(term):
+    term.send("\r~.")
+    term.expect(pexpect.EOF)
+    term.wait()
+
+
+def test_end_that_is_lost(warm):
+    """The connection is lost just when ~. is to end the shell: another one does it."""
+    term = sticky(warm)
+    pid = ask(term, "$$")
+    where = folder(pid)
+    with Frozen(warm.sshd):
+        hang_up(term)
+        cut(warm)
+    wait_for(lambda: not alive(int(pid)) and not where.exists(), "the shell's end")
+
+
+@pytest.mark.parametrize("draining", [False, True])
+def test_end_that_is_refused(bare, draining):
+    """The server allows no session beside the one that is to be ended."""
+    bare.daemon_conf(warm=0)
+    serve(bare, MaxSessions="1")
+    term = sticky(bare)
+    pid = ask(term, "$$")
+    where = folder(pid)
+    if draining:
+        assert bare.ctl("close", "h").status == 0
+    hang_up(term)
+    wait_for(lambda: not alive(int(pid)) and not where.exists(), "the shell's end")
 
 
 @pytest.mark.parametrize("again", [False, True])
