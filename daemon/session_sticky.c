@@ -22,9 +22,12 @@
 #define UNSEEN_WAIT_MS 1000 /* lost anew, without having been attached */
 /* So long after it said something, a server that does not attach is taken to ask for input. */
 #define QUIET_MS 2000
-/* What the script says behind its marker. */
-#define SAYS_KEPT  'k'
-#define SAYS_PLAIN 'p' /* it does not survive its connection */
+/* What the script says behind its marker: what keeps it, or that nothing does. */
+#define SAYS_TMUX   't'
+#define SAYS_SCREEN 's'
+#define SAYS_DTACH  'd'
+#define SAYS_ABDUCO 'a'
+#define SAYS_PLAIN  'p'
 
 struct session_sticky {
 	struct session *session;
@@ -63,7 +66,7 @@ static const char script[] =
 	"S=${SHELL:-/bin/sh}; "
 	"t=\"tmux -u -S $d/t -f $d/conf\"; s=\"screen -U -c $d/conf\"; "
 	"say() { echo \"hawser: $*\" >&2; }; "
-	"mark() { printf \"\\001%s\" $n$1; }; "
+	"mark() { printf \"\\001%s%.1s\" $n $1; }; "
 	"over() { [ -e $d/status.* ]; }; "
 	"run() { umask $u; if [ $k = shell ]; then \"$S\" -l; else \"$S\" -c \"$(printf %b "
 	"\"$e\")\"; fi; }; "
@@ -95,7 +98,7 @@ static const char script[] =
 	/* The agent is lent anew with each channel: those within keep one name for it. */
 	"if [ -n \"$SSH_AUTH_SOCK\" ]; then ln -sf \"$SSH_AUTH_SOCK\" $d/agent; "
 	"SSH_AUTH_SOCK=$d/agent; fi; "
-	"mark k; if over; then :; else case $x.$m in "
+	"mark $x; if over; then :; else case $x.$m in "
 	"tmux.start) printf \"%s\\n\" \"set -g status off\" \"set -g prefix None\" "
 	"\"set -g prefix2 None\" \"unbind -a -T root\" \"unbind -a -T prefix\" "
 	"\"set -g mouse off\" \"set -s escape-time 0\" \"set -g history-limit 10000\" "
@@ -353,7 +356,7 @@ bool session_sticky_stays(const struct session *s)
 {
 	const struct session_sticky *k = s->sticky;
 
-	return k != NULL && (k->said == SAYS_KEPT || (k->said == '\0' && !k->heard));
+	return k != NULL && k->said != SAYS_PLAIN && (k->said != '\0' || !k->heard);
 }
 
 bool session_sticky_is_away(const struct session *s)
@@ -385,18 +388,34 @@ static bool is_first(const struct session *s)
 	       s->ended_by == CAUSE_HOSTKEY_UNKNOWN;
 }
 
+/* The command that attaches to it; on the heap. */
+static char *attach_by_hand(const struct session_sticky *k)
+{
+	switch (k->said) {
+	case SAYS_SCREEN:
+		return xasprintf("SCREENDIR=/tmp/hawser-%s screen -d -r h", k->name);
+	case SAYS_DTACH:
+		return xasprintf("dtach -a /tmp/hawser-%s/t", k->name);
+	case SAYS_ABDUCO:
+		return xasprintf("ABDUCO_SOCKET_DIR=/tmp/hawser-%s abduco -a h", k->name);
+	default: /* tmux, or not heard of yet: it is tried first */
+		return xasprintf("tmux -S /tmp/hawser-%s/t attach", k->name);
+	}
+}
+
 const char *session_sticky_leave(struct session *s, const char *hint)
 {
 	struct session_sticky *k = s->sticky;
+	char *by_hand;
 
 	if (!session_sticky_stays(s) || !k->ran)
 		return hint;
 	k->left = true;
 	free(k->hint);
-	k->hint =
-		xasprintf("%s%sit still runs there: `tmux -S /tmp/hawser-%s/t attach`, or what the "
-			  "host has in place of tmux",
-			  is_first(s) ? hint : "", is_first(s) ? "; " : "", k->name);
+	by_hand = attach_by_hand(k);
+	k->hint = xasprintf("%s%sit still runs there: `%s`", is_first(s) ? hint : "",
+			    is_first(s) ? "; " : "", by_hand);
+	free(by_hand);
 	return k->hint;
 }
 
@@ -412,8 +431,7 @@ static bool is_ours(const struct session *s)
 
 	if (k->left || !session_sticky_stays(s))
 		return false;
-	return k->said == SAYS_KEPT ||
-	       (s->step != STEP_DONE && (k->sent || session_may_have_run(s)));
+	return k->said != '\0' || (s->step != STEP_DONE && (k->sent || session_may_have_run(s)));
 }
 
 void session_sticky_finish(struct session *s)

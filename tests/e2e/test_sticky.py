@@ -1,5 +1,6 @@
 """Shells that survive their connection, hawser --sticky: in tmux, screen and dtach."""
 import os
+import shutil
 
 import pexpect
 import pytest
@@ -49,6 +50,24 @@ def test_escape_ends_the_remote_shell(with_kind):
     term.wait()
     assert term.exitstatus == 255
     wait_for(lambda: not alive(int(pid)) and not where.exists(), "the end of the remote shell")
+
+
+def test_by_hand(with_kind):
+    """hawserd is stopped: the shell is attached to by the command that was said."""
+    term = sticky(with_kind)
+    pid = ask(term, "$$")
+    where = folder(pid)
+    with_kind.ctl("stop", "--now")
+    term.expect("it still runs there: `([^`]*)`")
+    words = term.match[1].decode()
+    term.expect(pexpect.EOF)
+    with_kind.start_daemon()
+    again = with_kind.spawn("-t", "h", words)
+    assert ask(again, "$$") == pid
+    again.send("exit\r")
+    again.expect(pexpect.EOF)
+    assert not alive(int(pid))
+    shutil.rmtree(where)
 
 
 def test_size_changes_while_away(with_kind):
