@@ -179,15 +179,26 @@ static void format_value(const struct reply_value *v, char *out, size_t size)
 static const struct column {
 	const char *key, *heading;
 	bool right;
-	bool optional; /* left out where it is empty on every line; the last one only */
+	bool optional; /* left out where it is empty on every line; the last ones only */
 } columns[] = {
 	{"id", "ID", true, false},	   {"label", "TRANSPORT", false, false},
 	{"state", "STATE", false, false},  {"sessions", "SESSIONS", true, false},
 	{"queued", "QUEUED", true, false}, {"age_s", "AGE", true, false},
 	{"idle_s", "IDLE", true, false},   {"bytes_in", "IN", true, false},
 	{"bytes_out", "OUT", true, false}, {"rtt_ms", "RTT", true, false},
-	{"via", "VIA", false, true},
+	{"via", "VIA", false, true},	   {"waits_for", "WAITS FOR", false, true},
 };
+
+/* Padded where another stands behind it. */
+static void print_optional(FILE *out, const char *cell, const int *width, size_t c)
+{
+	int rest = 0;
+
+	for (size_t next = c + 1; next < HW_ARRAY_LEN(columns); next++)
+		rest += width[next];
+	if (width[c] > 0 && (rest > 0 || cell[0] != '\0'))
+		fprintf(out, "  %-*s", rest > 0 ? width[c] : 0, cell);
+}
 
 void ctl_print_table(FILE *out, const struct ctl_reply *r)
 {
@@ -214,8 +225,7 @@ void ctl_print_table(FILE *out, const struct ctl_reply *r)
 				format_value(ctl_reply_get(r, line - 1, columns[c].key), cell,
 					     sizeof(cell));
 			if (columns[c].optional) {
-				if (width[c] > 0 && cell[0] != '\0')
-					fprintf(out, "  %s", cell);
+				print_optional(out, cell, width, c);
 				continue;
 			}
 			fprintf(out, "%s%*s", c == 0 ? "" : "  ",

@@ -297,8 +297,13 @@ static void show_held(struct doctor *d, const struct ctl_reply *r)
 		const struct reply_value *limit = ctl_reply_get(r, i, "session_limit");
 		const struct reply_value *sessions = ctl_reply_get(r, i, "sessions");
 		const struct reply_value *alive = ctl_reply_get(r, i, "keepalive_s");
+		const struct reply_value *waits = ctl_reply_get(r, i, "waits_for");
 		bool silent = state != NULL && strcmp(state->str, "silent") == 0;
 
+		if (waits != NULL && waits->str != NULL && waits->str[0] != '\0') {
+			doctor_add(d, NOTE, "held", "none; waiting for %s", waits->str);
+			continue;
+		}
 		doctor_add(d, silent ? BAD : FINE, "held",
 			   "%s for %.0f s, %llu sessions%s, keepalives every %.1f s",
 			   state != NULL ? state->str : "?", age != NULL ? age->dbl : 0,

@@ -31,10 +31,14 @@ static void control_add_transport(void *ctx, const struct pool_info *info)
 	struct reply *reply = ctx;
 
 	reply_item(reply);
-	reply_uint(reply, "id", info->id);
+	if (info->id == 0)
+		reply_str(reply, "id", NULL);
+	else
+		reply_uint(reply, "id", info->id);
 	reply_str(reply, "label", info->label);
 	reply_str(reply, "destination", info->typed);
 	reply_str(reply, "state", info->state);
+	reply_str(reply, "waits_for", info->waits_for);
 	reply_str(reply, "address", info->address);
 	reply_str(reply, "via", info->via);
 	reply_uint(reply, "sessions", info->sessions);

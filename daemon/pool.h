@@ -13,10 +13,11 @@ struct pools;
 
 /* One held transport, as listings show it. Strings are borrowed during the callback. */
 struct pool_info {
-	unsigned id;
+	unsigned id;		   /* 0: there is none, for now */
 	const char *label;	   /* user@host:port */
 	const char *typed;	   /* as first typed */
-	const char *state;	   /* "ready", "dialling", ... */
+	const char *state;	   /* "ready", "dialling", ..., "waiting" */
+	const char *waits_for;	   /* a phrase; "": for nothing */
 	const char *address;	   /* numeric peer, "" while unknown */
 	const char *via;	   /* "", or how it is reached in place of that */
 	unsigned sessions, queued; /* channels in use; requests that wait */
@@ -39,7 +40,8 @@ struct transport_routes;
 void pools_set_routes(struct pools *p, const struct transport_routes *routes, void *ctx);
 /* Closes all at once. */
 void pools_destroy(struct pools *p);
-/* name: NULL for all, else compared with typed, host name and label. Returns how many matched. */
+/* All transports, and what waits for one without any that is under way. name: NULL for all, else
+ * compared with typed, host name and label. Returns how many matched. */
 size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx);
 /* Closes the transports of that name: those in use after their sessions have ended (no new one is
  * put on them), or now when force. One that is lost and would come back does not: for what is

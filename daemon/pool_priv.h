@@ -81,6 +81,7 @@ struct pool {
 	unsigned failures;	  /* tries in a row */
 	unsigned drops;		  /* connections in a row that were lost soon */
 	bool turned_away;	  /* the last try was, by the server */
+	char *failed_why;	  /* the last try; NULL: none has failed since one stood */
 	struct destination *kept; /* is opened again although nobody waits; NULL: none */
 
 	long persist;	 /* as destination.persist; of the last request that said */
@@ -119,6 +120,8 @@ void pool_asked_again(struct pool *pool);
 bool pool_keeps(const struct pool *pool);
 /* For pool_waiter.patience_until. */
 uint64_t pool_patience(const struct pool *pool, const struct pool_want *want);
+/* Nothing is under way: what it waits for, as a phrase. */
+void pool_waits_for(const struct pool *pool, char *out, size_t size);
 /* When it has something to do (loop ms); UINT64_MAX: nothing. */
 uint64_t pool_retry_next(const struct pool *pool);
 void pool_retry_tick(struct pool *pool, uint64_t now);

@@ -202,6 +202,8 @@ bool pool_try_again(struct pool *pool, const struct slot *s, const struct cause 
 		pool, now + (pool->turned_away ? backoff_refused_ms(pool->failures, any_number())
 					       : backoff_ms(pool->failures, any_number())));
 	pool->tried_at = now;
+	free(pool->failed_why);
+	pool->failed_why = xstrdup(why->text);
 	tell_retry(pool, s, why);
 	return true;
 }
@@ -211,8 +213,23 @@ void pool_came_back(struct pool *pool)
 	pool->failures = 0;
 	pool->retry_at = 0;
 	pool->turned_away = false;
+	free(pool->failed_why);
+	pool->failed_why = NULL;
 	destination_unref(pool->kept);
 	pool->kept = NULL;
+}
+
+void pool_waits_for(const struct pool *pool, char *out, size_t size)
+{
+	uint64_t next = pool_retry_next(pool), now = pools_now(pool->pools);
+
+	if (next == UINT64_MAX)
+		snprintf(out, size, "its turn to log in");
+	else
+		snprintf(out, size, "the next try, in %.1f s%s%s",
+			 next > now ? (double)(next - now) / 1e3 : 0,
+			 pool->failed_why != NULL ? ": " : "",
+			 pool->failed_why != NULL ? pool->failed_why : "");
 }
 
 void pool_asked_again(struct pool *pool)

@@ -89,6 +89,7 @@ void pools_drop_if_empty(struct pool *pool)
 	*link = pool->next;
 	defer_cancel(&pool->serve);
 	strv_free(pool->warm_env);
+	free(pool->failed_why);
 	destination_unref(pool->kept);
 	free(pool);
 	app_sessions(p->app, 0);
@@ -274,6 +275,15 @@ static bool matches(const struct slot *s, const char *name)
 	return is_named(s->dest, name);
 }
 
+static unsigned count_waiters(const struct pool *pool)
+{
+	unsigned n = 0;
+
+	for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next)
+		n++;
+	return n;
+}
+
 static void describe(struct slot *s, struct pool_info *info)
 {
 	struct transport_stats stats;
@@ -285,6 +295,7 @@ static void describe(struct slot *s, struct pool_info *info)
 		.label = s->dest->label,
 		.typed = s->dest->typed,
 		.state = s->draining && s->ready ? "draining" : stats.state,
+		.waits_for = "",
 		.address = stats.address,
 		.via = stats.via,
 		.sessions = slot_sessions(s),
@@ -302,8 +313,31 @@ static void describe(struct slot *s, struct pool_info *info)
 		.cipher = stats.cipher,
 		.kex = stats.kex,
 	};
-	for (const struct pool_waiter *w = s->pool->waiters; w != NULL; w = w->next)
-		info->queued++;
+	info->queued = count_waiters(s->pool);
+}
+
+/* Between two tries. */
+static bool list_waiting(const struct pool *pool, const char *name, pool_info_cb cb, void *ctx)
+{
+	const struct destination *dest = pool->waiters != NULL ? pool->waiters->dest : pool->kept;
+	char waits_for[1200];
+
+	if (pool->slots != NULL || dest == NULL || !is_named(dest, name))
+		return false;
+	pool_waits_for(pool, waits_for, sizeof(waits_for));
+	cb(ctx, &(struct pool_info){.label = dest->label,
+				    .typed = dest->typed,
+				    .state = "waiting",
+				    .waits_for = waits_for,
+				    .address = "",
+				    .via = "",
+				    .queued = count_waiters(pool),
+				    .heard_s = -1,
+				    .rtt_ms = -1,
+				    .server = "",
+				    .cipher = "",
+				    .kex = ""});
+	return true;
 }
 
 size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx)
@@ -311,6 +345,7 @@ size_t pools_list(struct pools *p, const char *name, pool_info_cb cb, void *ctx)
 	size_t n = 0;
 
 	for (struct pool *pool = p->list; pool != NULL; pool = pool->next) {
+		n += list_waiting(pool, name, cb, ctx);
 		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 			struct pool_info info;
 

@@ -28,6 +28,7 @@ static int setup(void **state)
 		.label = "root@a.example:22",
 		.typed = "a",
 		.state = "ready",
+		.waits_for = "",
 		.address = "127.0.0.1",
 		.via = "jump",
 		.sessions = 2,
@@ -119,7 +120,7 @@ static void test_list(void **state)
 	assert_true(reply_ok);
 	assert_int_equal(reply_items, 2);
 	expect_text("0.id=1 0.label=root@a.example:22 0.destination=a 0.state=ready "
-		    "0.address=127.0.0.1 0.via=jump 0.sessions=2 0.queued=3 0.warm=1 "
+		    "0.waits_for= 0.address=127.0.0.1 0.via=jump 0.sessions=2 0.queued=3 0.warm=1 "
 		    "0.session_limit=10 "
 		    "0.keepalive_s=0 0.keepalive_learnt=false 0.heard_s=0 0.age_s=1.5 0.idle_s=0.5 "
 		    "0.bytes_in=5000000000 0.bytes_out=6 0.rtt_ms=nil "
@@ -127,6 +128,11 @@ static void test_list(void **state)
 		    "0.kex=curve25519-sha256 ");
 	expect_text("1.id=2 ");
 	expect_text("1.rtt_ms=0.25 ");
+	fake_pool.infos[1].id = 0;
+	fake_pool.infos[1].waits_for = "the next try";
+	ask("list", NULL, NULL);
+	expect_text("1.id=nil ");
+	expect_text("1.waits_for=the next try ");
 	fake_pool.count = 0;
 	ask("list", NULL, NULL);
 	assert_true(reply_ok);
