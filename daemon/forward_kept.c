@@ -154,7 +154,7 @@ static void try_missing(struct forward_kept *k)
 {
 	/* Somebody else may have asked for some, too. */
 	missing_drop_standing(&k->missing, k->set);
-	k->trying = missing_try(k->missing, k->set, on_tried, k);
+	k->trying = missing_try(k->missing, k->set, FORWARD_QUIET, on_tried, k);
 	if (k->trying == 0)
 		they_stand(k);
 }

@@ -72,14 +72,11 @@ void missing_drop_standing(struct missing **list, const struct forward_set *set)
 }
 
 /* One batch has the options of one destination. */
-static void try_those_of(struct missing *first, struct forward_set *set, forward_done done,
-			 void *ctx)
+static void try_those_of(struct missing *first, struct forward_set *set, enum forward_words words,
+			 forward_done done, void *ctx)
 {
-	struct forward_want want = {.words = FORWARD_QUIET,
-				    .once = true,
-				    .again = true,
-				    .dest = first->dest,
-				    .cwd = CWD};
+	struct forward_want want = {
+		.words = words, .once = true, .again = true, .dest = first->dest, .cwd = CWD};
 	struct forward_spec *specs;
 	size_t most = 0;
 
@@ -97,7 +94,8 @@ static void try_those_of(struct missing *first, struct forward_set *set, forward
 	free(specs); /* what is in them is the list's */
 }
 
-size_t missing_try(struct missing *list, struct forward_set *set, forward_done done, void *ctx)
+size_t missing_try(struct missing *list, struct forward_set *set, enum forward_words words,
+		   forward_done done, void *ctx)
 {
 	size_t batches = 0;
 
@@ -106,7 +104,7 @@ size_t missing_try(struct missing *list, struct forward_set *set, forward_done d
 	for (struct missing *m = list; m != NULL; m = m->next) {
 		if (m->trying)
 			continue;
-		try_those_of(m, set, done, ctx);
+		try_those_of(m, set, words, done, ctx);
 		batches++;
 	}
 	return batches;

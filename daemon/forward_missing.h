@@ -1,4 +1,4 @@
-/* Kept forwards that are to be set up again: each with the destination whose options it was asked
+/* Forwards that are to be set up again: each with the destination whose options it was asked
  * for with (GatewayPorts, StreamLocalBindUnlink, ...), which are not those of the next one. */
 #ifndef HAWSER_DAEMON_FORWARD_MISSING_H
 #define HAWSER_DAEMON_FORWARD_MISSING_H
@@ -28,7 +28,8 @@ void missing_add_standing(struct missing **list, const struct forward_set *set);
 /* Without those that stand in the set. */
 void missing_drop_standing(struct missing **list, const struct forward_set *set);
 /* Asks for all in the set; done comes so often as is returned, with ctx. */
-size_t missing_try(struct missing *list, struct forward_set *set, forward_done done, void *ctx);
+size_t missing_try(struct missing *list, struct forward_set *set, enum forward_words words,
+		   forward_done done, void *ctx);
 /* They were tried: without those that were cancelled meanwhile, neither here nor in the set. */
 void missing_tried(struct missing **list, struct forward_set *set);
 

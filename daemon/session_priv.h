@@ -127,6 +127,9 @@ void session_tell_connection(struct session *s, const struct transport *t);
 /* The channel was lost: waits for another, and for the lease and forwards that it stands on. */
 void session_come_back(struct session *s);
 void session_stage_finish(struct session *s);
+/* All forwards were tried once on a new connection: session_missing_any() says whether all stand.
+ */
+void session_forwards_back(struct session *s);
 void session_on_leased(void *ctx, struct pool_lease *l, bool reused);
 void session_on_lost(void *ctx, const struct cause *why);
 
@@ -181,10 +184,14 @@ const char *session_sticky_leave(struct session *s, const char *hint);
 void session_sticky_finish(struct session *s);
 
 /* session_missing.c */
-/* Tries those of the request's forwards that do not stand in s->forwards again and again, for the
- * first time after delay_ms (milliseconds), and says when all stand. */
-void session_missing_start(struct session *s, unsigned delay_ms);
-/* Before s->forwards is destroyed. */
+/* The connection is lost: remembers what stood on it. Before s->forwards is destroyed. */
+void session_missing_keep(struct session *s);
+/* Something is remembered, or was not set up yet. */
+bool session_missing_any(const struct session *s);
+/* Sets up in s->forwards, which is empty, what is remembered; then session_forwards_back(). What
+ * does not stand then is tried again and again, which is told. */
+void session_missing_try(struct session *s);
+/* Nothing is to be set up any more. Before s->forwards is destroyed. */
 void session_missing_finish(struct session *s);
 
 /* session_errand.c */

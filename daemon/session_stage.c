@@ -152,16 +152,6 @@ static void on_forward_notice(void *ctx, int level, const char *text)
 
 /* --- -N comes back with its connection --- */
 
-/* After the first time a forward is not refused for good: the server may hold the port until it has
- * seen that the old connection is dead. */
-#define PORT_RETRY_MS 2000
-
-/* It had what it asks for, on a connection that was lost. */
-static bool comes_again(const struct session *s)
-{
-	return s->returning || session_sticky_is_away(s);
-}
-
 static bool comes_back(const struct session *s, const struct cause *why)
 {
 	return s->running && s->goal == GOAL_NONE && pool_comes_back(s->app, s->dest, why);
@@ -173,50 +163,46 @@ static void go_back(struct session *s)
 	session_wait(s, true, true);
 }
 
-static void is_back(struct session *s, size_t failed)
+static void is_back(struct session *s)
 {
 	s->returning = false;
 	session_step(s, STEP_RUNNING);
 	session_notice(s, 0, "hawser: connected to %s again%s", s->dest->label,
-		       s->forwards != NULL && failed == 0 ? "; the forwards stand" : "");
+		       s->forwards != NULL && !session_missing_any(s) ? "; the forwards stand"
+								      : "");
 }
 
-static void try_missing_again(struct session *s)
+static bool forwards_come_back(const struct session *s)
 {
-	uint16_t port = 0;
-
-	for (size_t i = 0; i < s->dest->nforwards; i++) {
-		const struct forward_spec *spec = &s->dest->forwards[i];
-
-		if (spec->kind == FORWARD_REMOTE && port == 0 &&
-		    !forward_set_has(s->forwards, spec, s->origin->cwd, NULL))
-			port = spec->listen.port;
-	}
-	if (port != 0)
-		session_notice(s, 0, "hawser: waiting for the server to free port %u", port);
-	else
-		session_notice(s, 0, "hawser: a forward can't be set up yet; it is tried again");
-	session_missing_start(s, PORT_RETRY_MS);
+	return s->running && (s->goal == GOAL_NONE || session_sticky_stays(s));
 }
 
+/* The connection is lost, or left. */
 static void drop_forwards(struct session *s)
 {
-	session_missing_finish(s);
+	if (forwards_come_back(s))
+		session_missing_keep(s);
+	else
+		session_missing_finish(s);
 	forward_set_destroy(s->forwards);
 	s->forwards = NULL;
+}
+
+void session_forwards_back(struct session *s)
+{
+	if (s->returning) {
+		is_back(s);
+		return;
+	}
+	forward_set_reserve(s->forwards);
+	run_local_command(s);
 }
 
 static void on_forwards_ready(void *ctx, size_t failed)
 {
 	struct session *s = ctx;
 
-	if (failed > 0 && comes_again(s))
-		try_missing_again(s);
-	if (s->returning) {
-		is_back(s, failed);
-		return;
-	}
-	if (failed > 0 && s->dest->exit_on_forward_failure && !comes_again(s)) {
+	if (failed > 0 && s->dest->exit_on_forward_failure) {
 		/* What failed was said. */
 		session_end_status(s, HW_EXIT_FAILURE);
 		return;
@@ -288,7 +274,7 @@ static void forward_nothing(struct session *s)
 		session_fail(s, "Error: forwarding disabled due to host key check failure",
 			     "see the warning about the host key", false);
 	else if (s->returning)
-		is_back(s, 0);
+		is_back(s);
 	else
 		run_local_command(s);
 }
@@ -301,11 +287,10 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 		.count = s->dest->nforwards,
 		.dest = s->dest,
 		.cwd = s->origin->cwd,
-		.words = comes_again(s)			    ? FORWARD_SILENT
-			 : s->dest->exit_on_forward_failure ? FORWARD_FATAL
-							    : FORWARD_WARN,
-		.again = comes_again(s),
+		.words = s->dest->exit_on_forward_failure ? FORWARD_FATAL : FORWARD_WARN,
 	};
+	bool again = s->returning || session_sticky_is_away(s);
+	bool any = again ? session_missing_any(s) : s->dest->nforwards > 0;
 	struct cause why;
 
 	s->waiter = NULL;
@@ -318,11 +303,11 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 	s->reused = reused;
 	session_tell_connection(s, pool_lease_transport(l));
 	session_journal_begin(s, pool_lease_transport(l));
-	if (s->dest->nforwards == 0 && s->returning) {
-		is_back(s, 0);
+	if (!any && s->returning) {
+		is_back(s);
 		return;
 	}
-	if (s->dest->nforwards == 0) {
+	if (!any) {
 		run_local_command(s);
 		return;
 	}
@@ -332,30 +317,14 @@ void session_on_leased(void *ctx, struct pool_lease *l, bool reused)
 	}
 	s->forwards = forward_set_create(s->app, pool_lease_transport(l), s->dest->label,
 					 &session_forward_events, s);
-	forward_set_add(s->forwards, &want, on_forwards_ready, s);
+	if (again)
+		session_missing_try(s);
+	else
+		forward_set_add(s->forwards, &want, on_forwards_ready, s);
 }
 
 /* A connection that is lost before anything was asked of it is looked for anew so often. */
 #define LOSSES_MAX 3
-
-static void count_one(void *ctx, const struct forward_spec *spec, struct destination *dest)
-{
-	(void)spec;
-	(void)dest;
-	++*(size_t *)ctx;
-}
-
-/* Those that a shell that comes back was started with come back with it. */
-static void tell_added_forwards(struct session *s)
-{
-	size_t count = 0;
-
-	if (!session_sticky_stays(s) || s->forwards == NULL)
-		return;
-	forward_set_each(s->forwards, count_one, &count);
-	if (count > s->dest->nforwards)
-		session_notice(s, 0, "hawser: forwards that ~C added ended with the connection");
-}
 
 /* On another connection than the lost one: the server allows so many sessions on one. */
 static bool channel_stands(const struct session *s)
@@ -372,7 +341,6 @@ void session_on_lost(void *ctx, const struct cause *why)
 	bool had_forwards = s->forwards != NULL;
 
 	s->lease = NULL;
-	tell_added_forwards(s);
 	drop_forwards(s);
 	if (s->waiting) {
 		session_begin_ending(s); /* how the command ended is known */
@@ -411,7 +379,7 @@ void session_on_lost(void *ctx, const struct cause *why)
 /* With X11, so that xauth is asked when the connection stands, as ssh has it. */
 static bool needs_lease(const struct session *s)
 {
-	return s->goal != GOAL_SESSION || s->dest->nforwards > 0 ||
+	return s->goal != GOAL_SESSION || s->dest->nforwards > 0 || session_missing_any(s) ||
 	       s->dest->local_command != NULL ||
 	       (s->dest->forward_x11 && origin_getenv(s->origin, "DISPLAY") != NULL);
 }
@@ -442,7 +410,6 @@ void session_come_back(struct session *s)
 	if (s->waiter != NULL)
 		pool_leave(s->waiter);
 	s->waiter = NULL;
-	tell_added_forwards(s);
 	drop_forwards(s);
 	if (s->lease != NULL)
 		pool_lease_release(s->lease);
@@ -454,7 +421,9 @@ void session_stage_finish(struct session *s)
 {
 	session_actions_free(s);
 	session_operation_finish(s);
-	drop_forwards(s);
+	session_missing_finish(s);
+	forward_set_destroy(s->forwards);
+	s->forwards = NULL;
 	if (s->lease != NULL)
 		pool_lease_release(s->lease);
 	s->lease = NULL;

@@ -1,6 +1,7 @@
 """A lost connection comes back: for requests that wait, for forwards, for what is to be kept."""
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import time
@@ -59,9 +60,13 @@ def waiting_request(box):
 
 @pytest.mark.core
 def test_waiting_request(warm):
-    """It waits on while the server is away, and runs when that is back."""
+    """It waits on while the server is away, which is listed, and runs when that is back."""
     client = waiting_request(warm)
-    wait_for(lambda: "next try in" in read_text(warm.daemon_log), "the next try")
+    row, = wait_for(lambda: [t for t in transports(warm) if t["state"] == "waiting"], "the wait")
+    assert row["id"] is None and row["destination"] == "h" and row["queued"] == 1
+    assert re.match(r"the next try, in \d+\.\d s: connect to .* refused", row["waits_for"])
+    for words in ("list",), ("status", "h"):
+        wait_for(lambda words=words: "the next try, in" in warm.ctl(*words).text, "it, in words")
     assert client.poll() is None
     warm.sshd.start()
     out, err = client.communicate(timeout=30)
@@ -114,6 +119,23 @@ def test_remote_forward_waits_for_its_port(warm):
         with away_from_its_port(warm, client, port):
             assert client.stderr.readline().endswith(b" again\n"), "not all stand"
         assert b"the forwards stand again" in client.stderr.readline()
+        assert reaches(port)
+        client.terminate()
+        client.wait(20)
+
+
+def test_chosen_port_returns(warm):
+    """-N -R 0: somebody was told which port it is."""
+    with Server(echo) as server:
+        client = warm.popen("-N", "-R", f"0:127.0.0.1:{server.port}", "h")
+        port = int(re.search(rb"Allocated port (\d+) ", client.stderr.readline())[1])
+        for _ in range(2):
+            assert reaches(port)
+            warm.sshd.cut()
+            for words in b"reconnecting", b"Allocated port %d " % port:
+                assert words in client.stderr.readline()
+            while b"the forwards stand" not in client.stderr.readline():
+                assert client.poll() is None
         assert reaches(port)
         client.terminate()
         client.wait(20)

@@ -2,7 +2,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import time
 
@@ -208,7 +207,7 @@ def test_changed_host_key(warm, strict, forward):
 
 
 def test_forward_that_was_added(warm, echoing):
-    """One of ~C ends with its connection, which is told; one of the call comes back."""
+    """One of ~C comes back with its connection, as one of the call does."""
     mine, added = free_port(), free_port()
     where = f"127.0.0.1:{echoing.port}"
     term = sticky(warm, "-o", "EnableEscapeCommandline=yes", "-L", f"{mine}:{where}")
@@ -216,12 +215,9 @@ def test_forward_that_was_added(warm, echoing):
     term.expect("ssh> ")
     term.send(f"-L {added}:{where}\r")
     term.expect("Forwarding port")
-    cut(warm)
-    term.expect("forwards that ~C added ended with the connection")
-    term.expect("again after")
-    with socket.create_connection(("127.0.0.1", mine)):
-        with pytest.raises(OSError):
-            socket.create_connection(("127.0.0.1", added))
+    for _ in range(2):
+        drop(warm, term)
+        assert reaches(mine) and reaches(added)
 
 
 def test_forward_on_another_connection(bare, echoing):
