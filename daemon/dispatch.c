@@ -1,10 +1,12 @@
 #include "daemon/dispatch.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "daemon/app.h"
 #include "daemon/control.h"
+#include "daemon/journal.h"
 #include "daemon/lock.h"
 #include "daemon/session.h"
 #include "protocol/alloc.h"
@@ -103,10 +105,11 @@ static void dispatch_exit(struct dispatch *d, uint32_t number, const char *error
 	dispatch_put(d, frame, len);
 }
 
-static void dispatch_locked(struct dispatch *d, uint32_t number)
+static void dispatch_locked(struct dispatch *d, uint32_t number, const char *host)
 {
 	struct cause why;
 	struct proto_exit m = {.cause = (char *)(uintptr_t)cause_name(CAUSE_LOCKED)};
+	char text[1024];
 	size_t len;
 	uint8_t *frame;
 
@@ -115,6 +118,11 @@ static void dispatch_locked(struct dispatch *d, uint32_t number)
 	m.hint = why.hint;
 	frame = proto_encode_exit(number, &m, &len);
 	dispatch_put(d, frame, len);
+	snprintf(text, sizeof(text), "not begun: %s", why.text);
+	journal_add(d->app->journal, &(struct journal_entry){.kind = JOURNAL_REQUEST_END,
+							     .typed = host,
+							     .pid = d->peer_pid,
+							     .text = text});
 }
 
 static struct live_request *live_find(const struct dispatch *d, uint32_t number)
@@ -263,8 +271,8 @@ static int handle_request(struct dispatch *d, struct call *call)
 		return HW_EPROTO;
 	}
 	if (d->app->locked) {
+		dispatch_locked(d, number, request.words.host);
 		proto_request_free(&request.words);
-		dispatch_locked(d, number);
 		return HW_OK;
 	}
 	if (d->app->stopping || d->live_count >= PROTO_REQUESTS_MAX) {

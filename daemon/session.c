@@ -212,8 +212,10 @@ static void on_resolved(void *ctx, struct destination *d, const struct cause *wh
 	if (ssh_words != NULL && ssh_words[0] != '\0') {
 		/* ssh has said it itself; a second sentence would say it worse. */
 		s->events->notice(s->ctx, &m);
+		session_journal_refused(s, ssh_words);
 		session_end_status(s, HW_EXIT_FAILURE);
 	} else {
+		session_journal_refused(s, why->text);
 		session_fail_by_cause(s, why);
 	}
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/journal.h"
+#include "protocol/alloc.h"
 
 #define COMM_MAX 16 /* TASK_COMM_LEN */
 
@@ -96,4 +97,21 @@ void session_journal_end(struct session *s, const char *how)
 					    .hint = how == NULL ? r->hint : NULL,
 					    .evidence = how == NULL ? r->evidence : NULL});
 	s->used_transport = 0;
+}
+
+void session_journal_refused(struct session *s, const char *text)
+{
+	char program[COMM_MAX + 1];
+	size_t line = strcspn(text, "\r\n");
+	char *words = xasprintf("not begun: %.*s", (int)(line < 400 ? line : 400), text);
+
+	parents_name(s->request.peer_pid, program, sizeof(program));
+	journal_add(s->app->journal,
+		    &(struct journal_entry){.kind = JOURNAL_REQUEST_END,
+					    .host = s->dest != NULL ? s->dest->label : NULL,
+					    .typed = s->request.words.host,
+					    .pid = s->request.peer_pid,
+					    .program = program,
+					    .text = words});
+	free(words);
 }

@@ -153,6 +153,9 @@ extern const struct forward_events session_forward_events;
 void session_journal_begin(struct session *s, const struct transport *t);
 /* It is over. how: NULL for what the result says. Nothing when no use is open. */
 void session_journal_end(struct session *s, const char *how);
+/* It ends before a connection was looked for, or in the queue of one; text: why, its first line. It
+ * has no cause there, so that hawserctl why tells of what ended before. */
+void session_journal_refused(struct session *s, const char *text);
 
 /* session_sticky.c */
 /* The words are in s->wanted: changes them, where the request is to survive its connection. */

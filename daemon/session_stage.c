@@ -15,6 +15,8 @@ static void on_failed(void *ctx, const struct cause *why, bool handover)
 	struct session *s = ctx;
 
 	s->waiter = NULL;
+	if (why->cls == CAUSE_LIMIT || why->cls == CAUSE_LOCKED)
+		session_journal_refused(s, why->text);
 	if (handover && !session_sticky_is_away(s))
 		session_fall_back(s, why->text);
 	else

@@ -88,6 +88,25 @@ def test_why_no_connection(bare):
     assert "did not come about" in bare.ctl("why", "h").text
 
 
+def test_requests_that_did_not_begin(warm):
+    """Refused by ssh -G, or by a lock: in the log, while why tells of what ended before."""
+    warm.sshd.cut()
+    wait_for(lambda: "closed" in warm.ctl("why", "h").text, "the end of the connection")
+
+    def told():
+        return re.sub(r", \S+ ago", "", warm.ctl("why", "h").text.splitlines()[0])
+
+    before = told()
+    assert warm.run("-o", "NoSuchOption=1", "h", "true").status == 255
+    warm.ctl("lock")
+    assert warm.run("h", "true").status == 255
+    warm.ctl("unlock")
+    log = warm.ctl("log", "h").text
+    assert re.search(r"use by .*pid \d+.* ended.*not begun: .*nosuchoption", log)
+    assert re.search(r"use by pid \d+ ended.*not begun: .*lock", log)
+    assert told() == before
+
+
 def test_why_nothing(warm):
     """Nothing known: status 1, and a sentence that names the host."""
     result = warm.ctl("why", "nosuch")
