@@ -157,8 +157,8 @@ static void examine(struct doctor *d)
 	if (d->config == NULL)
 		return;
 	if (d->indirect) {
-		doctor_add(d, FINE, "address",
-			   "not dialled from here: it is reached through something else");
+		doctor_through(d);
+		doctor_algorithms(d);
 	} else {
 		doctor_addresses(d);
 		doctor_algorithms(d);

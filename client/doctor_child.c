@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -33,22 +34,20 @@ double doctor_now_ms(void)
 
 /* In the child. A group of its own, so that all that it starts can be ended with it; ^C on the
  * terminal does not reach that, so it ends when doctor does. */
-static _Noreturn void become(char *const *words, pid_t parent, int out, int err)
+static _Noreturn void become(char *const *words, pid_t parent, int in, int out, int err)
 {
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(127); /* it had ended before that was set */
-	dup2(null, STDIN_FILENO);
+	dup2(in, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
 	dup2(err, STDERR_FILENO);
 	execvp(words[0], words);
 	_exit(127);
 }
 
-static pid_t start(char *const *words, struct stream *out, struct stream *err)
+static pid_t start(char *const *words, int in, struct stream *out, struct stream *err)
 {
 	pid_t pid, parent = getpid();
 	int a[2], b[2];
@@ -64,7 +63,7 @@ static pid_t start(char *const *words, struct stream *out, struct stream *err)
 	}
 	pid = fork();
 	if (pid == 0)
-		become(words, parent, a[1], b[1]);
+		become(words, parent, in, a[1], b[1]);
 	close(a[1]);
 	close(b[1]);
 	out->fd = a[0];
@@ -138,13 +137,13 @@ static bool ends_until(pid_t pid, double deadline)
 	return n > 0;
 }
 
-int doctor_child(char *const *words, const char *until, int ms, struct doctor_child *result)
+static int run(char *const *words, int in, const char *until, int ms, struct doctor_child *result)
 {
 	double begun = doctor_now_ms();
 	struct stream out, err;
 	bool done;
 	int status = -1;
-	pid_t pid = start(words, &out, &err);
+	pid_t pid = start(words, in, &out, &err);
 
 	*result = (struct doctor_child){.out = out.text, .err = err.text};
 	if (pid < 0)
@@ -166,8 +165,33 @@ int doctor_child(char *const *words, const char *until, int ms, struct doctor_ch
 	if (err.fd >= 0)
 		close(err.fd);
 	result->out = out.text;
+	result->out_len = out.len;
 	result->err = err.text;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int doctor_child(char *const *words, const char *until, int ms, struct doctor_child *result)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int status = run(words, null, until, ms, result);
+
+	close(null);
+	return status;
+}
+
+int doctor_child_fed(char *const *words, const char *in, int ms, struct doctor_child *result)
+{
+	int fd = memfd_create("doctor", MFD_CLOEXEC), status;
+	size_t len = strlen(in);
+
+	if (fd < 0 || write(fd, in, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) != 0) {
+		if (fd >= 0)
+			close(fd);
+		return doctor_child(words, NULL, ms, result);
+	}
+	status = run(words, fd, NULL, ms, result);
+	close(fd);
+	return status;
 }
 
 void doctor_child_free(struct doctor_child *c)

@@ -62,10 +62,13 @@ void doctor_each_setting(const char *config, const char *name,
  * the heap, never NULL. seen: until was seen. */
 struct doctor_child {
 	char *out, *err;
+	size_t out_len; /* it may hold NULs */
 	bool seen;
 	double took_ms;
 };
 int doctor_child(char *const *words, const char *until, int ms, struct doctor_child *result);
+/* The same with that text for stdin. */
+int doctor_child_fed(char *const *words, const char *in, int ms, struct doctor_child *result);
 void doctor_child_free(struct doctor_child *c);
 /* first, then d's ssh options, then more (NULL-terminated), then the host: on the heap, the array
  * only. */
@@ -76,9 +79,16 @@ char *doctor_hawser(void); /* doctor_login.c */
 /* Takes out of the environment what would have a hawser of ours do something else. */
 void doctor_surroundings(struct doctor *d); /* doctor_login.c */
 
+/* doctor_probe.c: says hello to what answers on a socket, and takes its banner and what it offers.
+ * false: that is no SSH server, which is said; where: for the user. */
+bool doctor_talk(struct doctor *d, int fd, const char *where);
+/* What it says first; a line. */
+extern const char doctor_hello[];
+
 /* The parts, in their order. */
 void doctor_config(struct doctor *d);
 void doctor_addresses(struct doctor *d); /* doctor_probe.c */
+void doctor_through(struct doctor *d);	 /* in their place, behind a jump host or a command */
 void doctor_algorithms(struct doctor *d);
 void doctor_sizes(struct doctor *d);	/* doctor_probe.c: growing payloads */
 void doctor_host_key(struct doctor *d); /* doctor_hostkey.c */

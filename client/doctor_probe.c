@@ -25,7 +25,7 @@
 /* Of all that stands before the server's first packet: what a server may say there is short. */
 #define GREETING_MAX 8192
 
-static const char ours[] = "SSH-2.0-hawser_doctor\r\n";
+const char doctor_hello[] = "SSH-2.0-hawser_doctor\r\n";
 
 /* Waits for events on fd; false: not within the time. */
 static bool wait_for(int fd, short events, double deadline)
@@ -196,14 +196,13 @@ static void take_offers(struct doctor *d, const uint8_t *p, size_t len)
 	}
 }
 
-/* false: it does not speak SSH; said. */
-static bool talk(struct doctor *d, int fd, const char *where)
+bool doctor_talk(struct doctor *d, int fd, const char *where)
 {
 	double deadline = doctor_now_ms() + DOCTOR_STEP_MS, begun = doctor_now_ms();
 	uint8_t *packet = NULL;
 	size_t len;
 
-	if (!send_all(fd, ours, sizeof(ours) - 1, deadline) ||
+	if (!send_all(fd, doctor_hello, strlen(doctor_hello), deadline) ||
 	    !read_banner(fd, d->banner, sizeof(d->banner), deadline)) {
 		if (d->banner[0] != '\0') {
 			doctor_add(d, BAD, "address",
@@ -295,7 +294,7 @@ static void look_at(struct doctor *d, const char *name)
 			doctor_cure(d, "check the network and its routes (ip route get %s)", name);
 		return;
 	}
-	if (talk(d, fd, where)) {
+	if (doctor_talk(d, fd, where)) {
 		doctor_add(d, FINE, "address", "%s: connected in %.1f ms, %s", where, took,
 			   d->banner);
 		if (!d->speaks) {
@@ -380,7 +379,7 @@ void doctor_sizes(struct doctor *d)
 	if (!d->speaks)
 		return;
 	fd = dial((struct sockaddr *)&d->address, d->address_len, deadline);
-	if (fd < 0 || !send_all(fd, ours, sizeof(ours) - 1, deadline) ||
+	if (fd < 0 || !send_all(fd, doctor_hello, strlen(doctor_hello), deadline) ||
 	    !read_banner(fd, line, sizeof(line), deadline)) {
 		doctor_add(d, NOTE, "sizes", "not tested: a second connection was not served");
 		if (fd >= 0)

@@ -1,8 +1,10 @@
 """hawserctl doctor: the verdict first, from real servers and what may stand in their place."""
 import json
+import re
 
 import pytest
 
+from daemon import HAWSER
 from doctoring import doctor, findings, path_of, prepare, texts
 from faults import FaultProxy
 from netns import own_network, run
@@ -55,6 +57,41 @@ def test_json_behind_the_host(bench):
     assert doctor(bench, "-Q", "cipher", "h")[:2] == (
         1, "ssh -G fails: it prints no configuration")
     assert doctor(bench, "-V", "h")[1].startswith("ssh -G fails: OpenSSH")
+
+
+@pytest.fixture
+def behind(bench):
+    """A server "far", and ways to it through "h"."""
+    far = bench.server()
+    bench.trust(far)
+    bench.host("far", far)
+    bench.host("jumped", far, HostName="127.0.0.1", HostKeyAlias=f"[127.0.0.1]:{far.port}",
+               ProxyJump="h")
+    bench.host("piped", far, ProxyCommand=f"{HAWSER} -F {bench.config} -W [%h]:%p h")
+    bench.far = far
+    return bench
+
+
+@pytest.mark.parametrize("name", ["jumped", "piped"])
+def test_behind_something(behind, name):
+    """The server behind a jump host or a command is looked at through that."""
+    status, verdict, parts = doctor(behind, name)
+    assert (status, verdict) == (0, "fine"), parts
+    assert re.search("through .*SSH-2.0-OpenSSH", texts(parts, "address"))
+    assert "ssh would agree on" in texts(parts, "algorithms")
+    behind.far.stop()
+    status, verdict, parts = doctor(behind, name)
+    assert status == 1 and "nothing answers" in verdict and "refused" in verdict.lower()
+
+
+def test_behind_a_jump_host_that_forwards_nothing(behind):
+    """Its own words stand in the verdict."""
+    behind.sshd.stop()
+    behind.sshd.options["AllowTcpForwarding"] = "no"
+    behind.sshd.start()
+    status, verdict, parts = doctor(behind, "jumped")
+    assert status == 1 and "prohibited" in verdict
+    assert "hawserctl doctor h" in texts(parts, "address")
 
 
 def test_refused(bench):
