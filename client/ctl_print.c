@@ -5,7 +5,8 @@
 #include "client/json_text.h"
 #include "protocol/utf8.h"
 
-#define CELL_MAX 80
+#define CELL_MAX 80   /* of a column; */
+#define LAST_MAX 1024 /* of what may stand at the end of a line */
 
 static void json_value(FILE *out, const struct reply_value *v)
 {
@@ -200,9 +201,14 @@ static void print_optional(FILE *out, const char *cell, const int *width, size_t
 		fprintf(out, "  %-*s", rest > 0 ? width[c] : 0, cell);
 }
 
+static size_t cell_size(size_t column)
+{
+	return columns[column].optional ? LAST_MAX : CELL_MAX;
+}
+
 void ctl_print_table(FILE *out, const struct ctl_reply *r)
 {
-	char cell[CELL_MAX];
+	char cell[LAST_MAX];
 	int width[HW_ARRAY_LEN(columns)];
 
 	for (size_t c = 0; c < HW_ARRAY_LEN(columns); c++) {
@@ -212,7 +218,7 @@ void ctl_print_table(FILE *out, const struct ctl_reply *r)
 
 			if (v == NULL && columns[c].optional)
 				continue; /* an older hawserd */
-			format_value(v, cell, sizeof(cell));
+			format_value(v, cell, cell_size(c));
 			if ((int)strlen(cell) > width[c])
 				width[c] = (int)strlen(cell);
 		}
@@ -223,7 +229,7 @@ void ctl_print_table(FILE *out, const struct ctl_reply *r)
 				snprintf(cell, sizeof(cell), "%s", columns[c].heading);
 			else
 				format_value(ctl_reply_get(r, line - 1, columns[c].key), cell,
-					     sizeof(cell));
+					     cell_size(c));
 			if (columns[c].optional) {
 				print_optional(out, cell, width, c);
 				continue;

@@ -48,6 +48,7 @@
 	X(CAUSE_EXITS_AT_ONCE, "exits-at-once") /* forced command or shell */                      \
 	X(CAUSE_LOCKED, "locked")		/* hawserctl lock */                               \
 	X(CAUSE_EXPIRED, "expired")		/* maximum age, or the certificate's end */        \
+	X(CAUSE_IDLE, "idle")			/* nobody used it for as long as it is held */     \
 	X(CAUSE_CLOSED_BY_USER, "closed-by-user")                                                  \
 	X(CAUSE_DAEMON_STOPPED, "daemon-stopped")                                                  \
 	X(CAUSE_CLIENT_GONE, "client-gone")                                                        \

@@ -6,6 +6,7 @@
 #include "daemon/app.h"
 #include "daemon/conn.h"
 #include "daemon/control_priv.h"
+#include "daemon/journal.h"
 #include "daemon/learn.h"
 #include "daemon/pool.h"
 #include "protocol/alloc.h"
@@ -66,9 +67,32 @@ static void control_not_held(struct reply *reply, const char *name)
 	control_fail(reply, "no transport to %s is held", name);
 }
 
+struct forgetting {
+	struct learn *learn;
+	size_t n;
+};
+
+static void forget_host(void *ctx, const struct journal_entry *e)
+{
+	struct forgetting *f = ctx;
+
+	if (e->host != NULL)
+		f->n += learn_forget(f->learn, e->host);
+}
+
+/* What is learnt stands under the host's own name; the journal knows what the user calls it. */
+static size_t forget(struct app *app, const char *name)
+{
+	struct forgetting f = {.learn = app->learn, .n = learn_forget(app->learn, name)};
+
+	if (name != NULL)
+		journal_each(app->journal, name, forget_host, &f);
+	return f.n;
+}
+
 static void control_forget(struct app *app, const struct control_args *args, struct reply *reply)
 {
-	size_t n = learn_forget(app->learn, args->first);
+	size_t n = forget(app, args->first);
 
 	if (n == 0 && args->first != NULL) {
 		control_fail(reply, "nothing was learnt of %s", args->first);

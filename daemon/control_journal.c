@@ -143,7 +143,15 @@ static bool same_transport(const struct journal_entry *a, const struct journal_e
 	return a->transport != 0 && a->transport == b->transport && same(a->host, b->host);
 }
 
-/* The last end that has a cause, else the last one. A request that went with its connection is
+/* What nobody would ask about hides no trouble from before. */
+static int weight(const struct journal_entry *e)
+{
+	if (e->cls == CAUSE_NONE)
+		return 0;
+	return e->cls == CAUSE_IDLE || e->cls == CAUSE_CLIENT_GONE ? 1 : 2;
+}
+
+/* The last end that is of interest, else the last one. A request that went with its connection is
  * told by the connection's end, which knows more. */
 static void find_end(void *ctx, const struct journal_entry *e)
 {
@@ -151,7 +159,7 @@ static void find_end(void *ctx, const struct journal_entry *e)
 
 	if (!is_end(e))
 		return;
-	if (w->found && w->end.cls != CAUSE_NONE && e->cls == CAUSE_NONE)
+	if (w->found && weight(&w->end) > weight(e))
 		return;
 	if (w->found && w->end.kind == JOURNAL_ENDED && e->kind == JOURNAL_REQUEST_END &&
 	    same_transport(&w->end, e))

@@ -272,7 +272,7 @@ static void end_unwanted(struct pool *pool)
 	for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 		if (s->ready || s->draining)
 			continue;
-		cause_set(&why, CAUSE_CLOSED_BY_USER, "nobody waits for the login to %s any more",
+		cause_set(&why, CAUSE_CLIENT_GONE, "nobody waits for the login to %s any more",
 			  s->dest->label);
 		s->unwanted = true;
 		slot_close(s, &why);

@@ -72,7 +72,7 @@ bool pool_comes_back(const struct app *app, const struct destination *dest, cons
 	config_for_host(&app->config, dest->typed, dest->hostname, &host);
 	return host.reconnect_s > 0 && why->cls != CAUSE_DAEMON_STOPPED &&
 	       why->cls != CAUSE_CLOSED_BY_USER && why->cls != CAUSE_LOCKED &&
-	       why->cls != CAUSE_EXPIRED;
+	       why->cls != CAUSE_EXPIRED && why->cls != CAUSE_IDLE;
 }
 
 static bool turned_away(enum cause_class cls)

@@ -227,7 +227,7 @@ static void tick_time(struct slot *s, uint64_t now)
 	/* Not while somebody waits: with `hold = 0` it would be closed before it is granted. */
 	if (s->idle_since != 0 && pool->waiters == NULL && hold != UINT64_MAX &&
 	    now >= s->idle_since + hold) {
-		cause_set(&why, CAUSE_CLOSED_BY_USER, "the connection to %s was idle for %u s",
+		cause_set(&why, CAUSE_IDLE, "the connection to %s was idle for %u s",
 			  s->dest->label, (unsigned)((now - s->idle_since) / 1000));
 		slot_close(s, &why);
 	}

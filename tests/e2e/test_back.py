@@ -66,7 +66,8 @@ def test_waiting_request(warm):
     assert row["id"] is None and row["destination"] == "h" and row["queued"] == 1
     assert re.match(r"the next try, in \d+\.\d s: connect to .* refused", row["waits_for"])
     for words in ("list",), ("status", "h"):
-        wait_for(lambda words=words: "the next try, in" in warm.ctl(*words).text, "it, in words")
+        wait_for(lambda words=words: re.search("the next try, in .*refused", warm.ctl(*words).text),
+                 "all of it, in words")
     assert client.poll() is None
     warm.sshd.start()
     out, err = client.communicate(timeout=30)

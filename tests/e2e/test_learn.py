@@ -79,7 +79,7 @@ def test_nat_that_forgets(bare):
         restart(bare)
         bare.ok("h", "true")
         assert held(bare)[0]["keepalive_learnt"]
-        bare.ctl("forget", "127.0.0.1")
+        bare.ctl("forget", "h")
         bare.ctl("close", "h", "--force")
         wait_for(lambda: not held(bare), "closed")
         bare.ok("h", "true")

@@ -107,6 +107,22 @@ def test_requests_that_did_not_begin(warm):
     assert told() == before
 
 
+def test_why_not_the_idle_end(bare):
+    """A connection that was held long enough hides no trouble from before."""
+    bare.daemon_conf(hold=1)
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    bare.host("h", bare.sshd)
+    bare.start_daemon()
+    client = bare.popen("h", "echo on; exec sleep 60")
+    client.stdout.readline()
+    bare.sshd.cut()
+    assert client.wait(20) == 255
+    bare.ok("h", "true")
+    wait_for(lambda: asked(bare, "log", "h")[-1]["class"] == "idle", "the end of what is idle")
+    assert asked(bare, "why", "h")[0]["class"] == "server-closed"
+
+
 def test_why_nothing(warm):
     """Nothing known: status 1, and a sentence that names the host."""
     result = warm.ctl("why", "nosuch")
