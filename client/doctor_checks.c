@@ -321,10 +321,21 @@ static void show_held(struct doctor *d, const struct ctl_reply *r)
 
 static void show_last_end(struct doctor *d, const struct ctl_reply *r)
 {
+	static const char *const of_shells[] = {"session-limit", "exits-at-once", "channel"};
 	const struct reply_value *text = r->nitems > 0 ? ctl_reply_get(r, 0, "text") : NULL;
 
-	if (text != NULL && text->str != NULL)
-		doctor_add(d, FINE, "last end", "%s (hawserctl why %s)", text->str, d->host);
+	const struct reply_value *cls = r->nitems > 0 ? ctl_reply_get(r, 0, "class") : NULL;
+	const struct reply_value *hint = r->nitems > 0 ? ctl_reply_get(r, 0, "hint") : NULL;
+	bool shell = false;
+
+	/* A login is not a shell: what ends those alone is not seen by one. */
+	for (size_t i = 0; i < HW_ARRAY_LEN(of_shells) && cls != NULL && cls->str != NULL; i++)
+		shell = shell || strcmp(cls->str, of_shells[i]) == 0;
+	if (text == NULL || text->str == NULL)
+		return;
+	doctor_add(d, shell ? NOTE : FINE, "last end", "%s (hawserctl why %s)", text->str, d->host);
+	if (shell && hint != NULL && hint->str != NULL)
+		doctor_cure(d, "%s", hint->str);
 }
 
 void doctor_held(struct doctor *d)

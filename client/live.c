@@ -64,6 +64,8 @@ static void lost(struct live *l, const char *what)
 		hint = xasprintf("the command %s; look at %s before you repeat it",
 				 l->started ? "was running and may still run" : "may have run",
 				 host);
+	if (l->end == LIVE_GOING && !l->got_exit)
+		l->exit.cause = xstrdup("daemon-stopped");
 	live_fail(l, xasprintf("%s while it served %s", what, host), hint);
 }
 

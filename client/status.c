@@ -138,9 +138,9 @@ static const char *began(const struct live *l)
 	return strcmp(stage, "sent") == 0 && l->exit.ran ? "\"unknown\"" : "false";
 }
 
-void status_write(const struct live *l, int status, int signo)
+/* started: a JSON value. */
+static void write_end(const struct proto_exit *e, int status, int signo, const char *started)
 {
-	const struct proto_exit *e = &l->exit;
 	char *text = NULL;
 	size_t len = 0;
 	FILE *f;
@@ -154,7 +154,7 @@ void status_write(const struct live *l, int status, int signo)
 		fprintf(f, "%d", status);
 	put_member(f, "signal", signo != 0 ? signals_name(signo) : e->signal);
 	put_member(f, "stage", e->stage);
-	fprintf(f, ", \"started\": %s", began(l));
+	fprintf(f, ", \"started\": %s", started);
 	put_member(f, "transport", e->transport == 0 ? NULL : e->reused ? "reused" : "new");
 	fprintf(f, ", \"transport_id\": %u", e->transport);
 	put_member(f, "cause", e->cause);
@@ -162,6 +162,11 @@ void status_write(const struct live *l, int status, int signo)
 	put_member(f, "hint", e->hint);
 	put_lines(f, "evidence", e->evidence);
 	finish(f, &text, &len);
+}
+
+void status_write(const struct live *l, int status, int signo)
+{
+	write_end(&l->exit, status, signo, began(l));
 }
 
 void status_write_handed_over(const char *why)
@@ -179,12 +184,7 @@ void status_write_handed_over(const char *why)
 
 void status_write_failed(int status)
 {
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f;
+	const struct proto_exit none = {0};
 
-	if (!status_wanted() || (f = open_memstream(&text, &len)) == NULL)
-		return;
-	fprintf(f, "{\"exit\": %d, \"stage\": null, \"started\": false", status);
-	finish(f, &text, &len);
+	write_end(&none, status, 0, "false");
 }

@@ -233,12 +233,43 @@ static void take_journal(struct app *app, const char *name, const char *text, si
 	on_state_trouble(app, note);
 }
 
+static void app_note(struct app *app, const char *text)
+{
+	journal_add(app->journal,
+		    &(struct journal_entry){.kind = JOURNAL_DAEMON, .pid = getpid(), .text = text});
+}
+
+/* The last one before us, if it has not said that it stops. */
+static void find_silent(void *ctx, const struct journal_entry *e)
+{
+	long *pid = ctx;
+
+	if (e->kind == JOURNAL_DAEMON && e->pid > 0 && e->pid != getpid())
+		*pid = strstr(e->text, "started") != NULL ? e->pid : 0;
+}
+
+static void note_silent_end(struct app *app)
+{
+	char text[128];
+	long pid = 0;
+
+	journal_each(app->journal, NULL, find_silent, &pid);
+	if (pid == 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+		return;
+	snprintf(text, sizeof(text),
+		 "the hawserd before (pid %ld) ended without a word: it was killed, or crashed, "
+		 "and what ran through it ended",
+		 pid);
+	app_note(app, text);
+}
+
 /* The last that is read. */
 static void on_old_journal(void *ctx, const char *text, size_t len)
 {
 	struct app *app = ctx;
 
 	take_journal(app, JOURNAL_OLD_FILE, text, len);
+	note_silent_end(app);
 	app->remembers = true;
 	if (app->running)
 		listener_resume(app->listener);
@@ -247,11 +278,6 @@ static void on_old_journal(void *ctx, const char *text, size_t len)
 static void on_journal(void *ctx, const char *text, size_t len)
 {
 	take_journal(ctx, JOURNAL_FILE, text, len);
-}
-
-static void app_note(struct app *app, const char *text)
-{
-	journal_add(app->journal, &(struct journal_entry){.kind = JOURNAL_DAEMON, .text = text});
 }
 
 static void app_open_state(struct app *app)

@@ -119,10 +119,10 @@ struct why {
 	/* The end in question; its strings are borrowed from the journal, which does not change
 	 * meanwhile. */
 	struct journal_entry end;
-	bool found;
-	uint64_t opened; /* its connection's first entry; 0 none */
-	uint64_t back;	 /* the first entry that says that there is a connection again; 0 none */
-	uint64_t first;	 /* entry of the timeline, and the newest of them */
+	bool found, anew; /* anew: its number is another connection's by now */
+	uint64_t opened;  /* its connection's first entry; 0 none */
+	uint64_t back;	  /* the first entry that says that there is a connection again; 0 none */
+	uint64_t first;	  /* entry of the timeline, and the newest of them */
 	uint64_t newest[TIMELINE_MAX];
 	size_t count;
 };
@@ -148,7 +148,7 @@ static int weight(const struct journal_entry *e)
 {
 	if (e->cls == CAUSE_NONE)
 		return 0;
-	return e->cls == CAUSE_IDLE || e->cls == CAUSE_CLIENT_GONE ? 1 : 2;
+	return e->cls == CAUSE_IDLE ? 1 : 2;
 }
 
 /* The last end that is of interest, else the last one. A request that went with its connection is
@@ -157,15 +157,19 @@ static void find_end(void *ctx, const struct journal_entry *e)
 {
 	struct why *w = ctx;
 
+	/* Each hawserd counts from one. */
+	if (e->kind == JOURNAL_OPENED && w->found && same_transport(&w->end, e))
+		w->anew = true;
 	if (!is_end(e))
 		return;
 	if (w->found && weight(&w->end) > weight(e))
 		return;
 	if (w->found && w->end.kind == JOURNAL_ENDED && e->kind == JOURNAL_REQUEST_END &&
-	    same_transport(&w->end, e))
+	    same_transport(&w->end, e) && !w->anew)
 		return;
 	w->end = *e;
 	w->found = true;
+	w->anew = false;
 }
 
 static void find_around(void *ctx, const struct journal_entry *e)

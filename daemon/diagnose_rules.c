@@ -192,7 +192,7 @@ static bool route_changed(const struct evidence *e)
 
 static bool close_to(double t, double known)
 {
-	double slack = known * 0.03 > 3 ? known * 0.03 : 3;
+	double slack = known * 0.03 > 1 ? known * 0.03 : 1;
 
 	return t >= 0 && known >= 0 && t >= known - slack && t <= known + slack;
 }

@@ -97,8 +97,10 @@ static void dispatch_exit(struct dispatch *d, uint32_t number, const char *error
 			  bool ran)
 {
 	/* Encoding only reads. */
-	struct proto_exit m = {
-		.error = (char *)(uintptr_t)error, .hint = (char *)(uintptr_t)hint, .ran = ran};
+	struct proto_exit m = {.error = (char *)(uintptr_t)error,
+			       .hint = (char *)(uintptr_t)hint,
+			       .stage = ran ? NULL : (char *)(uintptr_t) "resolving",
+			       .ran = ran};
 	size_t len;
 	uint8_t *frame = proto_encode_exit(number, &m, &len);
 
@@ -108,7 +110,8 @@ static void dispatch_exit(struct dispatch *d, uint32_t number, const char *error
 static void dispatch_locked(struct dispatch *d, uint32_t number, const char *host)
 {
 	struct cause why;
-	struct proto_exit m = {.cause = (char *)(uintptr_t)cause_name(CAUSE_LOCKED)};
+	struct proto_exit m = {.cause = (char *)(uintptr_t)cause_name(CAUSE_LOCKED),
+			       .stage = (char *)(uintptr_t) "resolving"};
 	char text[1024];
 	size_t len;
 	uint8_t *frame;

@@ -8,6 +8,8 @@
 #include "protocol/alloc.h"
 
 #define JOURNAL_MAX 4096 /* entries in memory */
+/* So many of them outlive the uses that were well, of which a loop in a script makes thousands. */
+#define JOURNAL_KEPT 256
 /* Entries of before this daemon have smaller numbers. */
 #define JOURNAL_FIRST_SEQ 1000000u
 
@@ -75,6 +77,34 @@ static void fill(struct journal_entry *to, const struct journal_entry *e)
 	to->evidence = copy(e->evidence);
 }
 
+static struct journal_entry *at(const struct journal *j, size_t i)
+{
+	return &j->ring[(j->first + i) % JOURNAL_MAX];
+}
+
+static bool is_mere_use(const struct journal_entry *e)
+{
+	return e->kind == JOURNAL_REQUEST ||
+	       (e->kind == JOURNAL_REQUEST_END && e->cls == CAUSE_NONE);
+}
+
+/* The oldest goes; where that is of interest, the first mere use behind it. */
+static void make_room(struct journal *j)
+{
+	size_t goes = 0;
+
+	while (goes < JOURNAL_KEPT && !is_mere_use(at(j, goes)))
+		goes++;
+	if (goes == JOURNAL_KEPT)
+		goes = 0;
+	free_entry(at(j, goes));
+	for (size_t i = goes; i > 0; i--)
+		*at(j, i) = *at(j, i - 1);
+	*at(j, 0) = (struct journal_entry){0};
+	j->first = (j->first + 1) % JOURNAL_MAX;
+	j->count--;
+}
+
 void journal_add(struct journal *j, const struct journal_entry *e)
 {
 	struct journal_entry *to;
@@ -82,11 +112,9 @@ void journal_add(struct journal *j, const struct journal_entry *e)
 
 	if (j == NULL)
 		return;
-	to = &j->ring[(j->first + j->count) % JOURNAL_MAX];
 	if (j->count == JOURNAL_MAX)
-		j->first = (j->first + 1) % JOURNAL_MAX;
-	else
-		j->count++;
+		make_room(j);
+	to = at(j, j->count++);
 	fill(to, e);
 	to->seq = ++j->last_seq;
 	if (to->time <= 0) {
@@ -116,6 +144,9 @@ bool journal_put_before(struct journal *j, const struct journal_entry *e)
 
 	if (j->count == JOURNAL_MAX || seq <= 1)
 		return false;
+	/* What is left is for what is of interest. */
+	if (j->count >= JOURNAL_MAX - JOURNAL_KEPT && is_mere_use(e))
+		return true;
 	j->first = (j->first + JOURNAL_MAX - 1) % JOURNAL_MAX;
 	j->count++;
 	to = &j->ring[j->first];
@@ -139,7 +170,21 @@ void journal_add_cause(struct journal *j, enum journal_kind kind, const char *ho
 	journal_add(j, &e);
 }
 
-static bool matches(const struct journal_entry *e, const char *name)
+/* What the user calls so, the last time he did. */
+static const char *host_of(const struct journal *j, const char *name)
+{
+	for (size_t i = j->count; name != NULL && i-- > 0;) {
+		const struct journal_entry *e = at(j, i);
+
+		if (e->typed != NULL && e->host != NULL && strcmp(e->typed, name) == 0)
+			return e->host;
+	}
+	return NULL;
+}
+
+/* host: as host_of() has it. What is learnt of a host stands under that alone; a connection has the
+ * name that it was first asked for by, which may be another of the user's names for it. */
+static bool matches(const struct journal_entry *e, const char *name, const char *host)
 {
 	const char *at;
 	size_t len = strlen(name);
@@ -148,6 +193,8 @@ static bool matches(const struct journal_entry *e, const char *name)
 		return true;
 	if (e->host == NULL)
 		return false;
+	if (host != NULL && strcmp(e->host, host) == 0)
+		return true;
 	at = strrchr(e->host, '@');
 	at = at != NULL ? at + 1 : e->host;
 	return strcmp(e->host, name) == 0 ||
@@ -156,12 +203,13 @@ static bool matches(const struct journal_entry *e, const char *name)
 
 size_t journal_each(const struct journal *j, const char *name, journal_visit visit, void *ctx)
 {
+	const char *host = j != NULL ? host_of(j, name) : NULL;
 	size_t n = 0;
 
 	for (size_t i = 0; j != NULL && i < j->count; i++) {
-		const struct journal_entry *e = &j->ring[(j->first + i) % JOURNAL_MAX];
+		const struct journal_entry *e = at(j, i);
 
-		if (name != NULL && !matches(e, name))
+		if (name != NULL && !matches(e, name, host))
 			continue;
 		visit(ctx, e);
 		n++;

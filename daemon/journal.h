@@ -52,8 +52,9 @@ void journal_add(struct journal *j, const struct journal_entry *e);
 void journal_add_cause(struct journal *j, enum journal_kind kind, const char *host,
 		       const char *typed, unsigned transport, const struct cause *why);
 typedef void (*journal_visit)(void *ctx, const struct journal_entry *e);
-/* Oldest first. name: NULL for all, else compared with typed, host, and host's middle. Returns how
- * many there were. visit must not call back into the journal. */
+/* Oldest first. name: NULL for all, else compared with typed, host, and host's middle; that of a
+ * host which was typed so last is as good. Returns how many there were. visit must not call back
+ * into the journal. */
 size_t journal_each(const struct journal *j, const char *name, journal_visit visit, void *ctx);
 
 #endif

@@ -267,6 +267,14 @@ void learn_sessions(struct learn *l, const char *host, unsigned limit)
 	learn_save(l);
 }
 
+void learn_no_limit(struct learn *l, const char *host)
+{
+	if (l == NULL)
+		return;
+	touch(l, host)->session_limit = 0;
+	learn_save(l);
+}
+
 void learn_rtt(struct learn *l, const char *host, double ms)
 {
 	struct known *k;

@@ -40,6 +40,8 @@ void learn_gap_died(struct learn *l, const char *host, double gap_s, bool sure);
 /* The other side ended a transport of that age without a word. */
 void learn_age_died(struct learn *l, const char *host, double age_s);
 void learn_sessions(struct learn *l, const char *host, unsigned limit);
+/* What is known of that may hold no more. */
+void learn_no_limit(struct learn *l, const char *host);
 void learn_rtt(struct learn *l, const char *host, double ms);
 /* Forgets a host (any user's, any port's, where name has none; on all networks), or all (NULL).
  * Returns how many were known. */

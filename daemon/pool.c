@@ -265,6 +265,7 @@ bool pool_any_ready(const struct pool *pool)
 /* Who would have used the first transport has left: as with ssh, its login ends with them. */
 static void end_unwanted(struct pool *pool)
 {
+	struct transport_stats stats;
 	struct cause why;
 
 	if (pool->waiters != NULL || pool_any_ready(pool) || pool_keeps(pool))
@@ -272,8 +273,11 @@ static void end_unwanted(struct pool *pool)
 	for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 		if (s->ready || s->draining)
 			continue;
-		cause_set(&why, CAUSE_CLIENT_GONE, "nobody waits for the login to %s any more",
-			  s->dest->label);
+		transport_stats(s->transport, &stats);
+		cause_set(&why, CAUSE_CLIENT_GONE,
+			  "the login to %s was given up by who asked for it after %.1f s (%s)",
+			  s->dest->label, stats.age_s, stats.state);
+		cause_hint(&why, "if it hung: hawserctl doctor %s", s->dest->typed);
 		s->unwanted = true;
 		slot_close(s, &why);
 	}
@@ -293,6 +297,30 @@ static void tell_waiting(struct pool *pool)
 		if (!w->told && w->not_before == 0 && w->events->progress != NULL)
 			w->events->progress(w->ctx, text, 0);
 		w->told = true;
+	}
+}
+
+static bool any_suspect(const struct pool *pool)
+{
+	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (s->ready && transport_doubt(s->transport) == TRANSPORT_SUSPECT)
+			return true;
+	}
+	return false;
+}
+
+/* What is held was quiet for long, or is suspect: the verdict takes 2 s at most. */
+static void tell_probe(struct pool *pool)
+{
+	char text[300];
+
+	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
+		if (w->told_probe || w->events->progress == NULL || !any_suspect(pool))
+			continue;
+		snprintf(text, sizeof(text), "asking %s whether the connection still works",
+			 w->dest->label);
+		w->events->progress(w->ctx, text, 0);
+		w->told_probe = true;
 	}
 }
 
@@ -326,6 +354,7 @@ static void on_serve(void *ctx)
 		slot_keep_warm(s);
 	open_more(pool);
 	tell_waiting(pool);
+	tell_probe(pool);
 	end_unwanted(pool);
 	pools_schedule(pool->pools);
 	pools_drop_if_empty(pool);
@@ -391,6 +420,22 @@ static struct pool *find_or_create(struct pools *p, const struct pool_want *want
 	return pool;
 }
 
+static void take_name(struct pool *pool, const char *name)
+{
+	char *mine = NULL;
+	size_t i = 0;
+
+	while (i < POOL_NAMES - 1 && pool->names[i] != NULL && strcmp(pool->names[i], name) != 0)
+		i++;
+	if (pool->names[i] != NULL && strcmp(pool->names[i], name) == 0)
+		mine = pool->names[i];
+	else
+		free(pool->names[i]);
+	for (; i > 0; i--)
+		pool->names[i] = pool->names[i - 1];
+	pool->names[0] = mine != NULL ? mine : xstrdup(name);
+}
+
 /* Keepalive and hold are not part of the key: the most careful of all requests decides. */
 static void take_settings(struct pool *pool, const struct destination *dest)
 {
@@ -431,19 +476,11 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	w->next = *link;
 	*link = w;
 	take_settings(pool, want->dest);
+	take_name(pool, want->dest->typed);
 	if (!want->front)
 		pool_asked_again(pool);
 	pool_touch(pool);
 	return w;
-}
-
-static bool any_suspect(const struct pool *pool)
-{
-	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
-		if (s->ready && transport_doubt(s->transport) == TRANSPORT_SUSPECT)
-			return true;
-	}
-	return false;
 }
 
 const char *pool_waiter_why(const struct pool_waiter *w)

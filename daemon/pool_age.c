@@ -52,9 +52,24 @@ void slot_close_drained(struct slot *s)
 
 /* --- age, and the certificate's end --- */
 
+static double wall_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
 void slot_age_start(struct slot *s, const struct login_result *r)
 {
 	s->cert_end = r->cert_end;
+	if (s->cert_end != 0 && wall_now() >= (double)s->cert_end) {
+		/* Its own clock says otherwise. One login after the other would not end that. */
+		log_warn("%s: the certificate \"%s\" has expired by this machine's clock, but the "
+			 "server takes it: its end is not looked at",
+			 s->dest->label, r->cert_id);
+		s->cert_end = 0;
+	}
 	snprintf(s->cert_id, sizeof(s->cert_id), "%s", r->cert_id);
 	s->ready_since = pools_now(s->pool->pools);
 }
@@ -65,14 +80,6 @@ static unsigned max_age_s(const struct slot *s)
 
 	config_for_host(&s->pool->pools->app->config, s->dest->typed, s->dest->hostname, &host);
 	return host.max_age_s;
-}
-
-static double wall_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 uint64_t slot_age_next(const struct slot *s)

@@ -9,6 +9,9 @@
 #include "daemon/pool.h"
 #include "daemon/transport.h"
 
+/* Names of one server that the user may call a transport by. */
+#define POOL_NAMES 8
+
 struct pool_lease {
 	struct pool_lease *next;
 	struct slot *slot;
@@ -55,6 +58,7 @@ struct pool_waiter {
 	unsigned drops;		 /* connections that it waited for, and that did not stay */
 	bool over;		 /* one more than may wait */
 	bool told;		 /* that it waits for a session's end */
+	bool told_probe;	 /* that what is held is asked for a sign of life */
 	bool login; /* its arrival opened a transport, or it waited for one to become ready */
 };
 
@@ -68,6 +72,7 @@ struct pool {
 	struct defer serve;
 	struct login_hint hint;
 	unsigned limit;		/* sessions per transport, learnt; 0 = unknown */
+	uint64_t limit_since;	/* loop ms: when it was last heard of */
 	unsigned confirmed;	/* most that were open at once on one transport */
 	bool had_session;	/* a session was asked for: warm channels may be of use */
 	bool prompted;		/* a login needed a person: no further transport by ourselves */
@@ -84,8 +89,9 @@ struct pool {
 	char *failed_why;	  /* the last try; NULL: none has failed since one stood */
 	struct destination *kept; /* is opened again although nobody waits; NULL: none */
 
-	long persist;	 /* as destination.persist; of the last request that said */
-	char **warm_env; /* of the last request: what a warm channel carries */
+	char *names[POOL_NAMES]; /* that it was asked for by; the newest first */
+	long persist;		 /* as destination.persist; of the last request that said */
+	char **warm_env;	 /* of the last request: what a warm channel carries */
 };
 
 struct pools {

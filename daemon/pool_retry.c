@@ -223,7 +223,9 @@ void pool_waits_for(const struct pool *pool, char *out, size_t size)
 {
 	uint64_t next = pool_retry_next(pool), now = pools_now(pool->pools);
 
-	if (next == UINT64_MAX)
+	if (pool->pools->app->locked)
+		snprintf(out, size, "hawserctl unlock");
+	else if (next == UINT64_MAX)
 		snprintf(out, size, "its turn to log in");
 	else
 		snprintf(out, size, "the next try, in %.1f s%s%s",

@@ -120,8 +120,10 @@ static void take_learnt(struct slot *s)
 	if (!learn_get(s->pool->pools->env.learn, s->dest->label, &known))
 		return;
 	s->pool->learnt_ms = (unsigned)(known.keepalive_s * 1000);
-	if (s->pool->limit == 0)
+	if (s->pool->limit == 0) {
 		s->pool->limit = known.session_limit;
+		s->pool->limit_since = pools_now(s->pool->pools);
+	}
 }
 
 static void on_ready(void *ctx, const struct login_result *r)
@@ -172,6 +174,7 @@ static void learn(struct slot *s)
 			log_info("%s: the server allows %u sessions on a connection",
 				 s->dest->label, live);
 		pool->limit = live;
+		pool->limit_since = pools_now(pool->pools);
 		learn_sessions(pool->pools->env.learn, s->dest->label, live);
 	}
 }

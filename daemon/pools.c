@@ -12,6 +12,9 @@
 #define EXTRA_HOLD_MS 30000
 /* No matter what was learnt (or stands in its file), keepalives are not a flood. */
 #define KEEPALIVE_LEAST_MS 100
+/* A session limit that makes somebody wait is tried anew after that time: it may have been raised.
+ * A refusal costs a round trip. */
+#define LIMIT_TRUST_MS (10 * 60 * 1000)
 
 uint64_t pools_now(const struct pools *p)
 {
@@ -90,6 +93,8 @@ void pools_drop_if_empty(struct pool *pool)
 	defer_cancel(&pool->serve);
 	strv_free(pool->warm_env);
 	free(pool->failed_why);
+	for (size_t i = 0; i < POOL_NAMES; i++)
+		free(pool->names[i]);
 	destination_unref(pool->kept);
 	free(pool);
 	app_sessions(p->app, 0);
@@ -173,6 +178,26 @@ static uint64_t next_keepalive(uint64_t now, uint64_t interval)
 
 static void on_tick(uv_timer_t *timer);
 
+/* How long it is taken for granted; UINT64_MAX: it makes nobody wait. */
+static uint64_t limit_until(const struct pool *pool)
+{
+	return pool->limit > 0 && pool->waiters != NULL && pool_any_ready(pool)
+		       ? pool->limit_since + LIMIT_TRUST_MS
+		       : UINT64_MAX;
+}
+
+static void forget_limit(struct pool *pool)
+{
+	log_info("%s: the limit of %u sessions on a connection is tried anew",
+		 pool->waiters->dest->label, pool->limit);
+	pool->limit = 0;
+	pool->confirmed = 0;
+	learn_no_limit(pool->pools->env.learn, pool->waiters->dest->label);
+	for (struct slot *s = pool->slots; s != NULL; s = s->next)
+		s->never_warm = false;
+	pool_touch(pool);
+}
+
 void pools_schedule(struct pools *p)
 {
 	uint64_t now = pools_now(p), next = UINT64_MAX;
@@ -184,6 +209,8 @@ void pools_schedule(struct pools *p)
 			next = pool_retry_next(pool);
 		if (pool->no_more_until != 0 && pool->no_more_until < next)
 			next = pool->no_more_until;
+		if (limit_until(pool) < next)
+			next = limit_until(pool);
 		for (struct slot *s = pool->slots; s != NULL; s = s->next) {
 			uint64_t hold = hold_ms(s);
 
@@ -258,6 +285,8 @@ static void on_tick(uv_timer_t *timer)
 			pool->no_more_until = 0;
 			pool_touch(pool);
 		}
+		if (limit_until(pool) <= now)
+			forget_limit(pool);
 		for (struct slot *s = pool->slots; s != NULL; s = s->next)
 			tick_slot(s, now, last);
 	}
@@ -270,9 +299,18 @@ static bool is_named(const struct destination *d, const char *name)
 	       strcmp(name, d->label) == 0;
 }
 
+static bool is_called(const struct pool *pool, const char *name)
+{
+	size_t i = 0;
+
+	while (i < POOL_NAMES && pool->names[i] != NULL && strcmp(pool->names[i], name) != 0)
+		i++;
+	return i < POOL_NAMES && pool->names[i] != NULL;
+}
+
 static bool matches(const struct slot *s, const char *name)
 {
-	return is_named(s->dest, name);
+	return is_named(s->dest, name) || is_called(s->pool, name);
 }
 
 static unsigned count_waiters(const struct pool *pool)
@@ -322,7 +360,7 @@ static bool list_waiting(const struct pool *pool, const char *name, pool_info_cb
 	const struct destination *dest = pool->waiters != NULL ? pool->waiters->dest : pool->kept;
 	char waits_for[1200];
 
-	if (pool->slots != NULL || dest == NULL || !is_named(dest, name))
+	if (pool->slots != NULL || dest == NULL || !(is_named(dest, name) || is_called(pool, name)))
 		return false;
 	pool_waits_for(pool, waits_for, sizeof(waits_for));
 	cb(ctx, &(struct pool_info){.label = dest->label,

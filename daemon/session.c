@@ -213,6 +213,7 @@ static void on_resolved(void *ctx, struct destination *d, const struct cause *wh
 		/* ssh has said it itself; a second sentence would say it worse. */
 		s->events->notice(s->ctx, &m);
 		session_journal_refused(s, ssh_words);
+		s->ended_by = CAUSE_CONFIG;
 		session_end_status(s, HW_EXIT_FAILURE);
 	} else {
 		session_journal_refused(s, why->text);
@@ -229,11 +230,16 @@ static void on_begin(void *ctx)
 		.client = {.env = s->origin->env, .cwd = s->origin->cwd},
 	};
 	struct destination *d = resolver_lookup(s->app->resolver, &q);
+	char *text;
 
-	if (d != NULL)
+	if (d != NULL) {
 		proceed(s, d);
-	else
-		s->resolving = resolver_start(s->app->resolver, &q, on_resolved, s);
+		return;
+	}
+	text = xasprintf("reading the configuration for %s", q.host);
+	session_progress(s, text, 0);
+	free(text);
+	s->resolving = resolver_start(s->app->resolver, &q, on_resolved, s);
 }
 
 struct session *session_start(struct app *app, struct session_request *request,

@@ -40,6 +40,19 @@ void session_actions_free(struct session *s)
 		free_action(s->actions);
 }
 
+void session_actions_lost(struct session *s)
+{
+	struct session_action *next;
+
+	for (struct session_action *a = s->actions; a != NULL; a = next) {
+		next = a->next;
+		if (a->job != NULL)
+			continue; /* nothing was asked of the connection yet */
+		session_notice(s, 0, "Port forwarding failed.");
+		free_action(a);
+	}
+}
+
 static void on_lost(void *ctx, const struct cause *why)
 {
 	session_on_lost(ctx, why);

@@ -168,8 +168,8 @@ void session_errand(struct session *s, char *command)
 	struct transport *own = draining(s);
 	struct errand *e;
 
-	/* Who stops, or is locked, makes no connection. */
-	if (s->app->stopping || s->app->locked) {
+	/* Who stops, or is locked, makes no connection; that of the request drains meanwhile. */
+	if (s->app->stopping || (s->app->locked && own == NULL)) {
 		free(command);
 		return;
 	}

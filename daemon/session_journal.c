@@ -50,7 +50,8 @@ static void parents_name(long pid, char *out, size_t size)
 void session_journal_begin(struct session *s, const struct transport *t)
 {
 	char program[COMM_MAX + 1];
-	const char *what = s->goal != GOAL_SESSION	     ? "forwards"
+	const char *what = s->request.words.operation != NULL || s->goal != GOAL_SESSION
+				   ? "forwards"
 			   : s->wanted.kind == CHANNEL_SHELL ? "a shell"
 			   : s->wanted.kind == CHANNEL_EXEC  ? "a command"
 							     : "a subsystem";

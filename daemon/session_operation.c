@@ -86,6 +86,7 @@ static void forward(struct session *s)
 				    .dest = s->dest,
 				    .cwd = s->origin->cwd};
 
+	session_journal_begin(s, pool_lease_transport(s->lease));
 	s->kept = forward_kept_find(s->app, s->dest);
 	for (size_t i = 0; i < want.count; i++)
 		forward_kept_wanted(s->app, s->kept, &want.specs[i], want.cwd);

@@ -203,6 +203,8 @@ void session_missing_finish(struct session *s);
 void session_errand(struct session *s, char *command);
 
 /* session_action.c */
+/* The connection is lost: what was asked of it is answered. Before s->forwards is destroyed. */
+void session_actions_lost(struct session *s);
 void session_actions_free(struct session *s);
 
 /* session_operation.c */

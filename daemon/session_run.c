@@ -115,8 +115,27 @@ static void say_closed(struct session *s)
 	free(m.text);
 }
 
+/* The login shell, or a forced command, ended before our script could say a word. */
+static void not_attached(struct session *s, const struct channel_end *end)
+{
+	char *text =
+		end->has_status
+			? xasprintf("%s did not attach again: the login shell there ended with "
+				    "status %u",
+				    s->dest->label, end->status)
+			: xasprintf("%s did not attach again: %s", s->dest->label, end->why.text);
+
+	session_ended_by(s, &end->why);
+	session_fail(s, text, session_sticky_leave(s, end->why.hint), true);
+	free(text);
+}
+
 static void ended(struct session *s, const struct channel_end *end)
 {
+	if (session_sticky_is_away(s)) {
+		not_attached(s, end);
+		return;
+	}
 	s->result.has_status = end->has_status;
 	s->result.status = end->status;
 	s->result.ran = true;
@@ -144,6 +163,7 @@ static void on_end(void *ctx, const struct channel_end *end)
 {
 	struct session *s = ctx;
 
+	session_sticky_turn(s);
 	session_sticky_flush(s);
 	switch (end->kind) {
 	case CHANNEL_ENDED:
@@ -181,6 +201,19 @@ static const struct channel_events channel_events = {
 	.end = on_end,
 };
 
+/* Whose client sees a wait hears when that is over, by STARTED. */
+static void tell_asked(struct session *s)
+{
+	char *text;
+
+	if (!(s->request.words.flags & PROTO_WANT_PROGRESS) ||
+	    !(s->request.words.flags & PROTO_WANT_STARTED) || s->running)
+		return;
+	text = xasprintf("waiting for %s to answer the request", s->dest->label);
+	session_progress(s, text, 0);
+	free(text);
+}
+
 void session_on_granted(void *ctx, struct channel *c, bool reused)
 {
 	struct session *s = ctx;
@@ -204,6 +237,7 @@ void session_on_granted(void *ctx, struct channel *c, bool reused)
 		session_lend_nothing(s);
 	if (s->wanted.x11 != NULL)
 		x11_guest_attach(s->x11, channel_transport(c));
+	tell_asked(s);
 	channel_claim(c, &s->wanted, &channel_events, s);
 	session_journal_begin(s, channel_transport(c));
 }

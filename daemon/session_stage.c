@@ -42,7 +42,8 @@ void session_progress(struct session *s, const char *text, unsigned retry_ms)
 {
 	struct proto_progress m = {.text = (char *)(uintptr_t)text, .retry_ms = retry_ms};
 
-	if ((s->request.words.flags & PROTO_WANT_PROGRESS) && s->dest->log_level >= 0)
+	if ((s->request.words.flags & PROTO_WANT_PROGRESS) &&
+	    (s->dest == NULL || s->dest->log_level >= 0))
 		s->events->progress(s->ctx, &m);
 }
 
@@ -176,12 +177,14 @@ static void is_back(struct session *s)
 
 static bool forwards_come_back(const struct session *s)
 {
-	return s->running && (s->goal == GOAL_NONE || session_sticky_stays(s));
+	return (s->running && s->goal == GOAL_NONE) ||
+	       (session_may_have_run(s) && session_sticky_stays(s));
 }
 
 /* The connection is lost, or left. */
 static void drop_forwards(struct session *s)
 {
+	session_actions_lost(s);
 	if (forwards_come_back(s))
 		session_missing_keep(s);
 	else

@@ -22,6 +22,8 @@
 #define UNSEEN_WAIT_MS 1000 /* lost anew, without having been attached */
 /* So long after it said something, a server that does not attach is taken to ask for input. */
 #define QUIET_MS 2000
+/* A byte that could begin a marker is no keystroke's answer withheld for longer. */
+#define HELD_MS 100
 /* What the script says behind its marker: what keeps it, or that nothing does. */
 #define SAYS_TMUX   't'
 #define SAYS_SCREEN 's'
@@ -60,7 +62,7 @@ struct session_sticky {
  * exclamation mark or line end, and no backslash before one. /tmp/hawser-NAME, made by us with mode
  * 700, holds the multiplexer's socket and settings, which multiplexer it is, the last screen, and a
  * file that is called run, then run.PID, and in the end status.STATUS: a name can be changed where
- * the disk has no room for another. */
+ * the disk has no room for another. Their sticky bit tells systemd-tmpfiles to let them be. */
 static const char script[] =
 	"u=${5:-$(umask)}; umask 077; m=$1; n=$2; k=$3; e=$4; d=/tmp/hawser-$n; "
 	"S=${SHELL:-/bin/sh}; "
@@ -85,18 +87,23 @@ static const char script[] =
 	/* Which multiplexer? */
 	"if [ $m = start ]; then if [ -e $d ] || [ -h $d ]; then exit 255; fi; "
 	"for x in tmux screen dtach abduco none; do command -v $x >/dev/null 2>&1 && break; done; "
-	"if mkdir $d && echo $x >$d/kind && true >$d/run; then :; else rm -rf $d; "
+	"if mkdir $d && echo $x >$d/kind && true >$d/run; then "
+	"chmod +t $d/kind $d/run 2>/dev/null; else rm -rf $d; "
 	"say \"$d can not be made: the $k does not survive its connection\"; mark p; run; exit; "
 	"fi; "
-	"elif [ -d $d ] && [ -O $d ]; then x=$(cat $d/kind); "
-	"else say \"the $k is not there any more: it was ended, or the host was restarted\"; "
-	"say \"start it anew\"; exit 255; fi; "
+	"elif [ -e $d/kind ] && [ -O $d ]; then x=$(cat $d/kind); "
+	/* A start that is still on its way, on a connection that is dead, finds it taken. */
+	"elif mark p; mkdir $d 2>/dev/null; then "
+	"say \"the $k is not there any more: it was ended, or the host was restarted\"; "
+	"say \"start it anew\"; exit 255; "
+	"else say \"$d was damaged: the $k can not be attached to\"; exit 255; fi; "
 	"if [ $x = none ]; then rm -rf $d; "
 	"say \"this host has none of tmux, screen, dtach and abduco: "
 	"the $k does not survive its connection\"; "
 	"say \"install one of them there, tmux if you can choose\"; mark p; run; exit; fi; "
 	/* The agent is lent anew with each channel: those within keep one name for it. */
-	"if [ -n \"$SSH_AUTH_SOCK\" ]; then ln -sf \"$SSH_AUTH_SOCK\" $d/agent; "
+	"a=$SSH_AUTH_SOCK; "
+	"if [ -n \"$a\" ]; then ln -sf \"$a\" $d/agent; "
 	"SSH_AUTH_SOCK=$d/agent; fi; "
 	"mark $x; if over; then :; else case $x.$m in "
 	"tmux.start) printf \"%s\\n\" \"set -g status off\" \"set -g prefix None\" "
@@ -104,12 +111,12 @@ static const char script[] =
 	"\"set -g mouse off\" \"set -s escape-time 0\" \"set -g history-limit 10000\" "
 	"\"set -g default-terminal screen-256color\" \"set -g destroy-unattached off\" "
 	"\"set -g remain-on-exit off\" \"set -g allow-rename off\" \"set -s exit-empty on\" "
-	">$d/conf; "
+	">$d/conf; chmod +t $d/conf 2>/dev/null; "
 	"$t new-session sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u >/dev/null;; "
 	"tmux.*) $t attach -d >/dev/null;; "
 	"screen.start) printf \"%s\\n\" \"startup_message off\" \"escape \\\\377\\\\377\" "
 	"\"defscrollback 10000\" \"vbell off\" \"autodetach on\" \"altscreen on\" "
-	">$d/conf; "
+	">$d/conf; chmod +t $d/conf 2>/dev/null; "
 	"SCREENDIR=$d $s -S h sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
 	"screen.*) SCREENDIR=$d $s -d -r h;; "
 	"dtach.start) dtach -c $d/t -E -z -r winch sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
@@ -128,15 +135,17 @@ static const char script[] =
 	"o=$(cat $d/screen 2>/dev/null); [ -n \"$o\" ] && printf \"%s\\n\" \"$o\"; "
 	"exit ${r:-255}; fi; "
 	"if [ $m = start ] && [ -e $d/run ]; then rm -rf $d; "
+	"if [ -n \"$a\" ]; then SSH_AUTH_SOCK=$a; fi; "
 	"say \"$x did not start: the $k does not survive its connection\"; mark p; run; exit; fi; "
 	"say \"the $k was ended from outside\"; exit 255";
 
 /* $1: the name. Ends what runs there, as the end of a connection ends a shell, and takes it away;
- * $2: end, or clean, which lets what still runs live. */
+ * $2: end, or clean, which lets live what still runs, or may. */
 static const char end_script[] =
 	"d=/tmp/hawser-$1; [ -d $d ] && [ -O $d ] || exit 0; "
 	"p=$(echo $d/run.*); p=${p##*.}; "
-	"if [ -e $d/status.* ]; then p=; elif [ $2 = clean ] && kill -0 \"$p\"; then exit 0; fi "
+	"if [ -e $d/status.* ]; then p=; "
+	"elif [ $2 = clean ] && { [ \"$p\" = \"*\" ] || kill -0 \"$p\"; }; then exit 0; fi "
 	"2>/dev/null; "
 	"if [ -n \"$p\" ]; then case $(cat $d/kind) in "
 	"tmux) tmux -S $d/t kill-server;; "
@@ -290,17 +299,13 @@ void session_sticky_turn(struct session *s)
 	if (k == NULL || !k->away || !k->attaching)
 		return;
 	k->away = false;
+	if (k->said == SAYS_PLAIN)
+		return; /* the script says what it found in place of the shell */
 	session_notice(s, 0, "hawser: attached to %s again after %.0f s", s->dest->label,
 		       (double)(uv_now(s->app->loop) - k->away_ms) / 1e3);
 }
 
-static void on_quiet(uv_timer_t *timer)
-{
-	struct session *s = hw_container_of(timer, struct session_sticky, quiet)->session;
-
-	if (s->channel != NULL)
-		bridge_let_go(&s->bridge);
-}
+static void on_quiet(uv_timer_t *timer);
 
 /* Output for the terminal. That behind the marker shows that the multiplexer has set it up. */
 static void pass(struct session *s, int stream, const void *data, size_t len)
@@ -318,11 +323,32 @@ static void pass(struct session *s, int stream, const void *data, size_t len)
 		uv_timer_start(&k->quiet, on_quiet, QUIET_MS, 0);
 }
 
+/* What was held back as a part of a marker is none. */
+static void pass_matched(struct session *s)
+{
+	struct session_sticky *k = s->sticky;
+
+	pass(s, 1, k->marker.text, k->marker.matched);
+	k->marker.matched = 0;
+}
+
+static void on_quiet(uv_timer_t *timer)
+{
+	struct session *s = hw_container_of(timer, struct session_sticky, quiet)->session;
+
+	if (s->channel == NULL)
+		return;
+	pass_matched(s);
+	bridge_let_go(&s->bridge);
+}
+
 bool session_sticky_data(struct session *s, int stream, const uint8_t *data, size_t len, bool must)
 {
 	struct session_sticky *k = s->sticky;
 	struct marker_step step;
 
+	if (k->said == SAYS_PLAIN)
+		return bridge_data(&s->bridge, stream, data, len, must);
 	if (!bridge_data(&s->bridge, stream, data, 0, must))
 		return false;
 	for (size_t at = 0; at < len;) {
@@ -337,6 +363,8 @@ bool session_sticky_data(struct session *s, int stream, const uint8_t *data, siz
 		k->attaching = true;
 		channel_touch(s->channel); /* its turn tells */
 	}
+	if (k->marker.matched > 0 && !s->bridge.holding)
+		uv_timer_start(&k->quiet, on_quiet, HELD_MS, 0);
 	return true;
 }
 
@@ -346,8 +374,7 @@ void session_sticky_flush(struct session *s)
 
 	if (k == NULL)
 		return;
-	pass(s, 1, k->marker.text, k->marker.matched);
-	k->marker.matched = 0;
+	pass_matched(s);
 	k->attaching = false;
 	uv_timer_stop(&k->quiet);
 }

@@ -496,6 +496,14 @@ void transport_rtt_sample(struct transport *t, double ms)
 		t->rtt_ms = ms;
 }
 
+/* Of one that is being opened: since it was begun. */
+static double age_s(const struct transport *t)
+{
+	uint64_t since = t->ready_ms > 0 ? t->ready_ms : t->begun_ms;
+
+	return since > 0 ? (double)(uv_now(t->env->loop) - since) / 1e3 : 0;
+}
+
 void transport_stats(const struct transport *t, struct transport_stats *out)
 {
 	*out = (struct transport_stats){
@@ -505,7 +513,7 @@ void transport_stats(const struct transport *t, struct transport_stats *out)
 		.server = t->server,
 		.cipher = t->cipher,
 		.kex = t->kex,
-		.age_s = t->ready_ms > 0 ? (double)(uv_now(t->env->loop) - t->ready_ms) / 1e3 : 0,
+		.age_s = age_s(t),
 		.rtt_ms = t->rtt_ms,
 		.kex_ms = t->kex_ms,
 		.auth_ms = t->auth_ms,

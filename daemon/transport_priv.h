@@ -63,7 +63,7 @@ struct transport {
 
 	bool started;		  /* a session has run on it */
 	uint64_t begun_ms;	  /* loop time: when it was dialled, */
-	uint64_t ready_ms;	  /* when the login was done */
+	uint64_t ready_ms;	  /* and the login was done */
 	unsigned kex_ms, auth_ms; /* its stages */
 	uint64_t last_bulk_ms;
 	uint64_t last_bulk_in_ms; /* of those, from the server */

@@ -1,8 +1,11 @@
 """Sticky shells on a terminal, and ways to take their connection away."""
+import contextlib
 import itertools
 import pathlib
 import re
+import shutil
 import socket
+import subprocess
 import threading
 
 from util import stat_fields, words_of
@@ -63,6 +66,24 @@ def ask(term, words, numbers=itertools.count(1)):
     term.send(f"echo '<{number}:'{words}'>'\r")
     term.expect(rf"<{number}:([^>'\r\n]*)>")
     return term.match[1].decode()
+
+
+def end(where):
+    """Of a shell that was left there."""
+    assert where.exists()
+    subprocess.run(["tmux", "-S", str(where / "t"), "kill-server"], check=True)
+    shutil.rmtree(where)
+
+
+@contextlib.contextmanager
+def full(where, owner):
+    """A disk of one block lies over the directory, and of two files: they fill it."""
+    size = f"size=4k,nr_inodes=3,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", str(where)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=True)
 
 
 class Hole:

@@ -273,6 +273,33 @@ def test_of_this_call_alone(bare, handed_over):
     assert ("handed_to" in told) == handed_over
 
 
+def test_what_did_not_begin(away):
+    """Each end has all members; what was refused at once did not start."""
+    whole = set(Call(away, "h", "true").end()[3])
+    told = Call(away, "-o", "NoSuchOption=1", "h", "true").end()[3]
+    assert told["cause"] == "config" and told["started"] is False
+    away.ctl("lock")
+    locked = Call(away, "h", "true").end()[3]
+    away.ctl("unlock")
+    assert locked["cause"] == "locked" and locked["started"] is False
+    alone = Call(away, "-w", "any", "h", "true").end()[3]  # hawserd does not hear of it
+    assert alone["exit"] == 255 and alone["started"] is False
+    assert set(told) == set(locked) == set(alone) == whole
+
+
+def test_daemon_that_is_killed(away):
+    """The daemon's own end is the cause; the next one notes it."""
+    call = Call(away, "h", "echo on; exec sleep 60")
+    assert call.proc.stdout.readline() == b"on\n"
+    away.judge_exit = False
+    kill(away.daemon.pid)
+    status, _, _, told = call.end()
+    assert status == 255 and told["cause"] == "daemon-stopped"
+    away.daemon.wait()
+    away.start_daemon()
+    wait_for(lambda: "ended without a word" in away.ctl("log").text, "the note")
+
+
 def test_descriptor_that_is_not_open(away):
     """Said, and the call goes on."""
     result = away.run("--status-fd", "99", "h", "echo on")

@@ -151,3 +151,19 @@ def test_many_at_once(warm):
              for _ in range(20)]
     for proc in procs:
         assert b"ready" in proc.communicate(timeout=30)[0] and proc.returncode == 0
+
+
+def test_two_names_of_one_host(bare):
+    """They share a connection: each of them is as good for hawserctl."""
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    bare.host("one two", bare.sshd)
+    bare.start_daemon()
+    bare.ok("one", "true")
+    bare.ok("two", "true")
+    assert bare.sshd.logins() == 1
+    for name in "one", "two":
+        assert bare.ctl("status", name).status == 0
+    assert bare.ctl("close", "two").status == 0
+    assert "closed on request" in bare.ctl("why", "two").text
+    assert "closed on request" in bare.ctl("why", "one").text

@@ -165,3 +165,56 @@ def test_connection_ends_with_its_certificate(bare):
     wait_for(lambda: not bare.sshd.workers(), "closed when the last has ended")
     certify(bare, key)
     assert bare.ok("h", "echo in") == "in\n"
+
+
+SKEW = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+	int r = real(id, ts);
+
+	if (id == CLOCK_REALTIME)
+		ts->tv_sec += 7200;
+	return r;
+}
+"""
+
+
+def test_certificate_that_only_we_call_expired(bare):
+    """This machine's clock is ahead: the server takes the certificate, and so do we, once."""
+    (bare.dir / "skew.c").write_text(SKEW)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", bare.dir / "skew.so", bare.dir / "skew.c"],
+                   check=True)
+    ca = bare.keys.make("user_ca")
+    bare.sshd = bare.server(TrustedUserCAKeys=f"{ca}.pub")
+    bare.ca = ca
+    bare.sshd.authorized.write_text("")
+    bare.trust(bare.sshd)
+    key = private(bare, "id")
+    certify(bare, key, "-V", "-1m:+1h")
+    bare.host("h", bare.sshd, IdentityFile=str(key))
+    options = bare.env.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    bare.start_daemon(env={**bare.env, "LD_PRELOAD": str(bare.dir / "skew.so"),
+                           "ASAN_OPTIONS": options})
+    for _ in range(2):
+        assert bare.ok("h", "echo in") == "in\n"
+    assert bare.sshd.logins() == 1
+    assert "has expired by this machine's clock" in read_text(bare.daemon_log)
+
+
+def test_waiting_while_locked(bare):
+    """What would come back waits for unlock, and that is listed."""
+    (bare.dir / "conf/hawser").mkdir()
+    (bare.dir / "conf/hawser/hawser.conf").write_text("[host h]\nkeep = yes\n")
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    bare.host("h", bare.sshd)
+    bare.start_daemon()
+    bare.ok("h", "true")
+    bare.sshd.stop()
+    wait_for(lambda: "waiting" in bare.ctl("list").text, "the wait")
+    bare.ctl("lock")
+    wait_for(lambda: "hawserctl unlock" in bare.ctl("list").text, "what it waits for now")

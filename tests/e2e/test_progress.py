@@ -5,6 +5,8 @@ import pexpect
 import pytest
 
 from causes import Relay, Speaker, begin
+from test_suspect import QUIET_S, Frozen, transports
+from util import wait_for
 
 ERASE = "\r\x1b[K"
 
@@ -113,6 +115,32 @@ def test_standard_output_elsewhere(bare):
     relay.go.set()
     term.expect_exact(ERASE)
     term.expect(r"0000000\s+o\s+u\s+t\s+\\n")
+    term.expect(pexpect.EOF)
+
+
+def test_slow_configuration(bare):
+    """ssh -G takes its time."""
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    bare.host("h", bare.sshd)
+    bare.config.write_text('Match exec "sleep 2"\n  Compression no\n' + bare.config.read_text())
+    bare.start_daemon()
+    term = bare.spawn("h", "echo in")
+    term.expect_exact("reading the configuration for h")
+    term.expect_exact(ERASE + "in\r\n")
+    term.expect(pexpect.EOF)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_held_connection_that_is_silent(warm, quiet):
+    """The request was sent, or what is held is asked first: neither has an answer yet."""
+    if quiet:
+        wait_for(lambda: transports(warm)[0]["idle_s"] > QUIET_S, "quiet time", 20)
+    with Frozen(warm.sshd):
+        term = warm.spawn("h", "echo in")
+        term.expect("asking .* whether the connection still works" if quiet else
+                    "waiting for .* to answer the request")
+    term.expect_exact(ERASE + "in\r\n")
     term.expect(pexpect.EOF)
 
 

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -9,28 +10,10 @@ import pexpect
 import pytest
 
 from faults import FaultProxy
-from stickies import Hole, ask, cut, drop, folder, parent, serve, sticky, stop
-from test_back import reaches, transports
+from stickies import Hole, ask, cut, drop, end, folder, full, parent, serve, sticky, stop
+from test_back import transports
 from test_suspect import Frozen
-from util import SLOW, alive, free_port, kill, wait_for
-
-
-def end(where):
-    """Of a shell that was left there."""
-    assert where.exists()
-    subprocess.run(["tmux", "-S", str(where / "t"), "kill-server"], check=True)
-    shutil.rmtree(where)
-
-
-@contextlib.contextmanager
-def full(where, owner):
-    """A disk of one block lies over the directory, and of two files: they fill it."""
-    size = f"size=4k,nr_inodes=3,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", str(where)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(where)], check=True)
+from util import SLOW, alive, kill, wait_for
 
 
 def answers(term, pid):
@@ -92,44 +75,6 @@ def test_control_characters_while_away(bare, byte, chatty):
         wait_for(lambda: answers(term, pid), "the shell", 30)
 
 
-def test_server_that_asks(bare):
-    """Before it runs what it was asked for, at each login: it gets its answer."""
-    serve(bare, ForceCommand='printf "code: "; read x; eval "$SSH_ORIGINAL_COMMAND"')
-    term = bare.spawn("--sticky", "-t", "h", "echo be''gun; read x; exit $x")
-    for go in range(2):
-        term.expect("code: ")
-        term.send("1234\r")
-        term.expect("again after" if go else "begun")
-        if not go:
-            cut(bare)
-            term.expect("reconnecting")
-    term.send("7\r")
-    term.expect(pexpect.EOF)
-    term.wait()
-    assert term.exitstatus == 7
-
-
-@pytest.mark.parametrize("lost", [False, True])
-def test_forced_command(bare, lost):
-    """A server that runs something else: once, whatever comes of the connection, and of the end."""
-    ran, go = bare.dir / "ran", bare.dir / "go"
-    ran.touch()
-    ran.chmod(0o666)
-    serve(bare, ForceCommand=f"echo once >>{ran}; echo for''ced; "
-                             f"until test -e {go}; do sleep 0.05; done; exit 3")
-    term = bare.spawn("--sticky", "-t", "h", "true")
-    term.expect("forced")
-    if lost:
-        cut(bare)
-        term.expect(r"the command had been running for \d")
-    go.touch()
-    text = term.read().decode()
-    term.wait()
-    wait_for(lambda: not [t for t in transports(bare) if t["sessions"]], "the end of all")
-    assert term.exitstatus == (255 if lost else 3)
-    assert ran.read_text() == "once\n" and "reconnecting" not in text
-
-
 def test_umask(warm):
     """The shell has the user's, not that of the directory."""
     plain = warm.ok("h", "umask").strip()
@@ -176,83 +121,20 @@ def test_full_disk(bare):
     assert term.exitstatus == 7, text
 
 
-def impostor(box):
-    """The server comes back with other host keys."""
-    kinds = "ed25519", "ecdsa", "rsa"
-    for kind in kinds:
-        box.keys.make("host_new" + kind, kind)
-    box.sshd.host_keys = tuple("new" + kind for kind in kinds)
-    box.sshd.start()
-
-
-@pytest.mark.parametrize("strict,forward", [("yes", False), ("no", False), ("no", True)])
-def test_changed_host_key(warm, strict, forward):
-    """Nothing is attached to, nor typed into, a server that is not known to be the one; what to do
-    about the key is said first."""
-    warm.host("h", warm.sshd, StrictHostKeyChecking=strict, ExitOnForwardFailure="yes")
-    term = sticky(warm, *(("-L", f"{free_port()}:127.0.0.1:1") if forward else ()))
+@pytest.mark.parametrize("how", ["~.", "exit", "killed"])
+def test_end_while_a_lock_drains(warm, how):
+    """The connection takes nothing new, but ends what it began."""
+    term = sticky(warm)
     pid = ask(term, "$$")
     where = folder(pid)
-    stop(warm)
-    term.expect("reconnecting")
-    sessions = warm.sshd.sessions()
-    impostor(warm)
-    text = term.read().decode()
-    term.wait()
-    assert term.exitstatus == 255 and warm.sshd.sessions() == sessions
-    key = text.index("ssh-keygen" if strict == "yes" else "see the warning about the host key")
-    assert "still runs there" in text[key:] and "again after" not in text
-    assert alive(int(pid))
-    end(where)
-
-
-def test_forward_that_was_added(warm, echoing):
-    """One of ~C comes back with its connection, as one of the call does."""
-    mine, added = free_port(), free_port()
-    where = f"127.0.0.1:{echoing.port}"
-    term = sticky(warm, "-o", "EnableEscapeCommandline=yes", "-L", f"{mine}:{where}")
-    term.send("\r~C")
-    term.expect("ssh> ")
-    term.send(f"-L {added}:{where}\r")
-    term.expect("Forwarding port")
-    for _ in range(2):
-        drop(warm, term)
-        assert reaches(mine) and reaches(added)
-
-
-def test_forward_on_another_connection(bare, echoing):
-    """The forwards' connection is lost, and the shell's is not: told."""
-    serve(bare, MaxSessions="1")
-    port = free_port()
-    other = bare.popen("h", "echo up; exec sleep 300")
-    assert other.stdout.readline() == b"up\n"
-    term = sticky(bare, "-L", f"{port}:127.0.0.1:{echoing.port}")
-    pid = ask(term, "$$")
-    bare.sshd.cut_what_runs("300")
-    term.expect("the forwards ended with it")
-    assert ask(term, "$$") == pid
-    term.send("exit\r")
-    term.expect(pexpect.EOF)
-
-
-def test_remote_forward_that_is_held(bare, echoing):
-    """The server holds the port for the old connection: waited for, and told."""
-    bare.sshd = bare.server()
-    bare.trust(bare.sshd)
-    port = free_port()
-    with FaultProxy(bare.sshd.port) as proxy:
-        bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{bare.sshd.port}")
-        bare.start_daemon()
-        term = sticky(bare, "-R", f"{port}:127.0.0.1:{echoing.port}")
-        assert reaches(port)
-        with Frozen(bare.sshd):
-            proxy.reset()
-            term.expect(f"waiting for the server to free port {port}")
-            term.expect("again after")
-        term.expect("the forwards stand again")
-        assert reaches(port)
+    assert warm.ctl("lock", "--drain").status == 0
+    if how == "~.":
+        term.send("\r~.")
+    elif how == "exit":
         term.send("exit\r")
-        term.expect(pexpect.EOF)
+    else:
+        kill(term.pid, signal.SIGTERM)
+    wait_for(lambda: not alive(int(pid)) and not where.exists(), "the shell's end")
 
 
 def hang_up(term):
@@ -411,42 +293,6 @@ def test_closed_by_user(warm):
     end(where)
 
 
-def without_multiplexer(box, *more):
-    """A server whose users have next to nothing, and these scripts."""
-    path = box.dir / "tools"
-    path.mkdir()
-    for name in {"sh", "bash", "rm", "mkdir", "cat", "stty", "sleep"} - set(dict(more)):
-        (path / name).symlink_to(f"/usr/bin/{name}")
-    for name, text in more:
-        (path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (path / name).chmod(0o755)
-    return serve(box, SetEnv=f"PATH={path}")
-
-
-@pytest.mark.parametrize("lost", [False, True])
-@pytest.mark.parametrize("why,more", [
-    ("this host has none of tmux, screen, dtach and abduco", ()),
-    ("tmux did not start", [("tmux", "exit 1")]),
-    ("can not be made", [("mkdir", "exit 1")])])
-def test_none_there(bare, why, more, lost):
-    """A server without a multiplexer that works: said plainly, an ordinary shell; it ends with its
-    connection, as said."""
-    without_multiplexer(bare, *more)
-    term = bare.spawn("--sticky", "-t", "h", "echo ordi''nary; read x; exit 4")
-    term.expect(why)
-    term.expect("the command does not survive its connection")
-    term.expect("ordinary")
-    if lost:
-        cut(bare)
-        term.expect(r"the command had been running for \d")
-    else:
-        term.send("\r")
-    text = term.read().decode()
-    term.wait()
-    assert term.exitstatus == (255 if lost else 4)
-    assert "reconnecting" not in text and "runs there" not in text
-
-
 def test_command_gives_its_status(warm):
     """--sticky -t host command: output, and status; words that a shell could misread."""
     term = warm.spawn("--sticky", "-t", "h", "echo \"it's\" '$HOME' \\\\ !x %d; exit 5")
@@ -498,20 +344,3 @@ def test_status_said_into_a_dead_connection(bare):
         term.expect(pexpect.EOF)
         term.wait()
     assert term.exitstatus == 9
-
-
-@pytest.mark.parametrize("shell", ["sh", "bash", "zsh", "fish", "tcsh"])
-def test_login_shells(bare, shell):
-    """Our words mean the same to each login shell (where the machine has it), as sshd runs them."""
-    if shutil.which(shell) is None:
-        pytest.skip("this machine has no such shell")
-    force = f'SHELL={shutil.which(shell)} exec {shell} -c "$SSH_ORIGINAL_COMMAND"'
-    serve(bare, ForceCommand=force)
-    term = bare.spawn("--sticky", "-t", "h", "echo be\"gun\"; sh -c 'read x; echo it$x!; exit 6'")
-    term.expect("begun")
-    drop(bare, term)
-    term.send("self\r")
-    term.expect("itself!")
-    term.expect(pexpect.EOF)
-    term.wait()
-    assert term.exitstatus == 6

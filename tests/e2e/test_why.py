@@ -91,7 +91,7 @@ def test_why_no_connection(bare):
 def test_requests_that_did_not_begin(warm):
     """Refused by ssh -G, or by a lock: in the log, while why tells of what ended before."""
     warm.sshd.cut()
-    wait_for(lambda: "closed" in warm.ctl("why", "h").text, "the end of the connection")
+    wait_for(lambda: re.search("closed|reset", warm.ctl("why", "h").text), "the end")
 
     def told():
         return re.sub(r", \S+ ago", "", warm.ctl("why", "h").text.splitlines()[0])
@@ -121,6 +121,24 @@ def test_why_not_the_idle_end(bare):
     bare.ok("h", "true")
     wait_for(lambda: asked(bare, "log", "h")[-1]["class"] == "idle", "the end of what is idle")
     assert asked(bare, "why", "h")[0]["class"] == "server-closed"
+
+
+def test_why_of_the_daemon_that_runs(bare):
+    """The numbers of connections begin anew with each daemon; that of before is another one."""
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    bare.host("h", bare.sshd)
+    for _ in range(2):
+        bare.start_daemon()
+        client = bare.popen("h", "echo on; exec sleep 60")
+        client.stdout.readline()
+        bare.sshd.cut()
+        assert client.wait(20) == 255
+        bare.ctl("stop")
+        wait_for(lambda: bare.daemon.poll() is not None, "its end")
+    bare.start_daemon()
+    assert bare.run("-s", "h", "nosuch").status != 0
+    assert asked(bare, "why", "h")[0]["class"] == "channel"
 
 
 def test_why_nothing(warm):

@@ -261,12 +261,31 @@ static void test_why_of_many_requests(void **state)
 	assert_int_equal(ctl_reply_get(&reply, 0, "left_out")->uint, 1002 - (reply.nitems - 1));
 }
 
+/* What is of interest outlives thousands of uses that were well. */
+static void test_many_uses(void **state)
+{
+	(void)state;
+	add_end(WEB, 3, 1000, CAUSE_RESET);
+	for (unsigned i = 0; i < 9000; i++)
+		add(i % 2 == 0 ? JOURNAL_REQUEST : JOURNAL_REQUEST_END, WEB, 4, 1001 + i,
+		    "status 0");
+	ask("why", "web", NULL, NULL);
+	assert_string_equal(ctl_reply_get(&reply, 0, "class")->str, "reset");
+	/* Of as many ends, the last stand. */
+	for (unsigned i = 0; i < 9000; i++)
+		add_end(DB, i, 20000 + i, CAUSE_RESET);
+	ask("log", NULL, "200", NULL);
+	assert_int_equal(reply.nitems, 200);
+	assert_int_equal(ctl_reply_get(&reply, 199, "transport")->uint, 8999);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_pages), TEST(test_long_entries),     TEST(test_lines),
-		TEST(test_why),	  TEST(test_why_of_a_request), TEST(test_why_of_many_requests),
+		TEST(test_pages),     TEST(test_long_entries),	   TEST(test_lines),
+		TEST(test_why),	      TEST(test_why_of_a_request), TEST(test_why_of_many_requests),
+		TEST(test_many_uses),
 	};
 
 	return cmocka_run_group_tests_name("control_journal", tests, NULL, NULL);
