@@ -224,7 +224,7 @@ static void show_learnt(struct cause *why, const struct evidence *e)
 {
 	char n[32];
 
-	if (e->gap_lived_s >= 0)
+	if (e->gap_lived_s >= 1)
 		cause_evidence(why, "known here: %.0f s of quiet were survived", e->gap_lived_s);
 	if (e->gap_died_s >= 0 && e->gap_deaths > 0) {
 		times(n, sizeof(n), e->gap_deaths);

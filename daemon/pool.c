@@ -11,6 +11,8 @@
 /* Sessions that are tried on one connection before the server's limit is known: sshd's default
  * MaxSessions. Beyond it, half as many again as were confirmed are tried at a time. */
 #define LIMIT_GUESS 10
+/* A login takes less, as a rule; and one beside a copy is better than none. */
+#define LANE_MS 1000
 
 /* How many sessions a transport of this pool may have now. */
 static unsigned allowance(const struct pool *pool)
@@ -228,7 +230,7 @@ static void open_more(struct pool *pool)
 /* A terminal beside a copy: worth a connection of its own, when that asks nobody. */
 static bool wants_lane(const struct pool *pool, const struct pool_waiter *w, const struct slot *s)
 {
-	return w->terminal && transport_busy_bulk(s->transport) &&
+	return w->terminal && !w->lane_late && transport_busy_bulk(s->transport) &&
 	       (may_add(pool) || count_slots(pool, true) > 0);
 }
 
@@ -341,6 +343,8 @@ static void on_serve(void *ctx)
 		if (s == NULL)
 			break; /* those behind wait their turn */
 		if (wants_lane(pool, w, s)) {
+			if (w->lane_until == 0)
+				w->lane_until = pools_now(pool->pools) + LANE_MS;
 			if (count_slots(pool, true) == 0)
 				slot_open(pool, w);
 			continue;
@@ -470,7 +474,8 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 	if (want->delay_ms > 0)
 		w->not_before = pools_now(p) + want->delay_ms;
 	w->login = !pool_any_ready(pool);
-	w->over = count_waiters(pool) >= p->app->config.max_queue;
+	/* Who comes back was let in before. */
+	w->over = !want->front && count_waiters(pool) >= p->app->config.max_queue;
 	while (!want->front && *link != NULL)
 		link = &(*link)->next;
 	w->next = *link;

@@ -55,6 +55,8 @@ struct pool_waiter {
 	bool lease;		 /* wants no channel */
 	uint64_t patience_until; /* loop ms: a login that fails is tried again until then */
 	uint64_t not_before;	 /* loop ms: is not served before; 0: at once */
+	uint64_t lane_until;	 /* loop ms: waits so long for a lane of its own; 0: it does not */
+	bool lane_late;		 /* it has waited long enough */
 	unsigned drops;		 /* connections that it waited for, and that did not stay */
 	bool over;		 /* one more than may wait */
 	bool told;		 /* that it waits for a session's end */

@@ -257,6 +257,8 @@ uint64_t pool_retry_next(const struct pool *pool)
 	for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
 		if (w->not_before != 0 && w->not_before < next)
 			next = w->not_before;
+		if (w->lane_until != 0 && w->lane_until < next)
+			next = w->lane_until;
 	}
 	return next;
 }
@@ -268,6 +270,10 @@ void pool_retry_tick(struct pool *pool, uint64_t now)
 	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
 		if (w->not_before <= now)
 			w->not_before = 0;
+		if (w->lane_until != 0 && w->lane_until <= now) {
+			w->lane_until = 0;
+			w->lane_late = true;
+		}
 	}
 	pool_touch(pool);
 }

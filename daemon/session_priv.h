@@ -170,7 +170,8 @@ bool session_sticky_data(struct session *s, int stream, const uint8_t *data, siz
 void session_sticky_turn(struct session *s);
 /* No more data comes on this channel. */
 void session_sticky_flush(struct session *s);
-/* It survives its connection, for all that is known: the server said so, or nothing yet. */
+/* It survives its connection: our script at the server said so. What it asked for has run, then,
+ * and no other request runs it again; a server that runs something else gets no second one. */
 bool session_sticky_stays(const struct session *s);
 /* false: to be left, for *why: it is away, and this server is not known to be the one. */
 bool session_sticky_may_attach(struct session *s, const struct transport *t, struct cause *why);

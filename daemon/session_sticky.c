@@ -18,7 +18,6 @@
 #define SOON_MS	       (30 * 1000)
 #define LOSSES_FREE    16
 #define LOSSES_WAIT_MS (5 * 1000)
-#define LOSSES_MAX     3    /* where it was never seen to run */
 #define UNSEEN_WAIT_MS 1000 /* lost anew, without having been attached */
 /* So long after it said something, a server that does not attach is taken to ask for input. */
 #define QUIET_MS 2000
@@ -37,7 +36,6 @@ struct session_sticky {
 	struct marker marker;
 	char said;		       /* SAYS_...; '\0': nothing yet */
 	bool attaching;		       /* said by the script of this channel */
-	bool heard;		       /* something else came, with nothing said */
 	char name[2 * NAME_BYTES + 1]; /* nobody guesses it: a directory of /tmp is made by it */
 	char *command;		       /* what the channel is asked to run */
 	bool sent;		       /* from now on: attach, never start */
@@ -56,15 +54,17 @@ struct session_sticky {
  * runs no script of ours never does. Till then, what is typed meets nobody who would know it for
  * input: a login shell that is on its way to the script dies of ^C.
  *
- * $0: this text, $1: start, attach or (within the multiplexer) inner, $2: the name, $3: shell or
- * command, $4: the command, for printf %b (not to attach), $5: within, the user's umask. It stands
+ * $1: this text (not $0, which sh says before its errors), $2: start, attach or (within the
+ * multiplexer) inner, $3: the name, $4: shell or command, $5: the command, for printf %b (not to
+ * attach), $6: within, the user's umask. It stands
  * within single quotes for the login shell, be it sh, csh or fish: so it has no single quote,
  * exclamation mark or line end, and no backslash before one. /tmp/hawser-NAME, made by us with mode
  * 700, holds the multiplexer's socket and settings, which multiplexer it is, the last screen, and a
  * file that is called run, then run.PID, and in the end status.STATUS: a name can be changed where
  * the disk has no room for another. Their sticky bit tells systemd-tmpfiles to let them be. */
 static const char script[] =
-	"u=${5:-$(umask)}; umask 077; m=$1; n=$2; k=$3; e=$4; d=/tmp/hawser-$n; "
+	"T=$1; m=$2; n=$3; k=$4; e=$5; u=${6:-$(umask)}; umask 077; d=/tmp/hawser-$n; "
+	"E=\"eval \\\"\\$1\\\"\"; "
 	"S=${SHELL:-/bin/sh}; "
 	"t=\"tmux -u -S $d/t -f $d/conf\"; s=\"screen -U -c $d/conf\"; "
 	"say() { echo \"hawser: $*\" >&2; }; "
@@ -92,11 +92,10 @@ static const char script[] =
 	"say \"$d can not be made: the $k does not survive its connection\"; mark p; run; exit; "
 	"fi; "
 	"elif [ -e $d/kind ] && [ -O $d ]; then x=$(cat $d/kind); "
-	/* A start that is still on its way, on a connection that is dead, finds it taken. */
-	"elif mark p; mkdir $d 2>/dev/null; then "
-	"say \"the $k is not there any more: it was ended, or the host was restarted\"; "
-	"say \"start it anew\"; exit 255; "
-	"else say \"$d was damaged: the $k can not be attached to\"; exit 255; fi; "
+	"elif mark p; [ -e $d ]; then "
+	"say \"$d was damaged: the $k can not be attached to\"; exit 255; "
+	"else say \"the $k is not there any more: it was ended, or the host was restarted\"; "
+	"say \"start it anew\"; exit 255; fi; "
 	"if [ $x = none ]; then rm -rf $d; "
 	"say \"this host has none of tmux, screen, dtach and abduco: "
 	"the $k does not survive its connection\"; "
@@ -112,17 +111,18 @@ static const char script[] =
 	"\"set -g default-terminal screen-256color\" \"set -g destroy-unattached off\" "
 	"\"set -g remain-on-exit off\" \"set -g allow-rename off\" \"set -s exit-empty on\" "
 	">$d/conf; chmod +t $d/conf 2>/dev/null; "
-	"$t new-session sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u >/dev/null;; "
+	"$t new-session sh -c \"$E\" hawser \"$T\" inner $n $k \"$e\" $u >/dev/null;; "
 	"tmux.*) $t attach -d >/dev/null;; "
 	"screen.start) printf \"%s\\n\" \"startup_message off\" \"escape \\\\377\\\\377\" "
 	"\"defscrollback 10000\" \"vbell off\" \"autodetach on\" \"altscreen on\" "
 	">$d/conf; chmod +t $d/conf 2>/dev/null; "
-	"SCREENDIR=$d $s -S h sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
+	"SCREENDIR=$d $s -S h sh -c \"$E\" hawser \"$T\" inner $n $k \"$e\" $u;; "
 	"screen.*) SCREENDIR=$d $s -d -r h;; "
-	"dtach.start) dtach -c $d/t -E -z -r winch sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
+	"dtach.start) dtach -c $d/t -E -z -r winch sh -c \"$E\" hawser \"$T\" inner $n $k \"$e\" "
+	"$u;; "
 	"dtach.*) dtach -a $d/t -E -z -r winch;; "
 	"abduco.start) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -c h "
-	"sh -c \"$0\" \"$0\" inner $n $k \"$e\" $u;; "
+	"sh -c \"$E\" hawser \"$T\" inner $n $k \"$e\" $u;; "
 	"abduco.*) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -a h;; "
 	"esac; fi; "
 	/* Detached by somebody? What ends meanwhile has a status, or takes a moment to die. */
@@ -139,13 +139,13 @@ static const char script[] =
 	"say \"$x did not start: the $k does not survive its connection\"; mark p; run; exit; fi; "
 	"say \"the $k was ended from outside\"; exit 255";
 
-/* $1: the name. Ends what runs there, as the end of a connection ends a shell, and takes it away;
- * $2: end, or clean, which lets live what still runs, or may. */
+/* $2: the name. Ends what runs there, as the end of a connection ends a shell, and takes it away;
+ * $3: end, or clean, which lets live what still runs, or may. */
 static const char end_script[] =
-	"d=/tmp/hawser-$1; [ -d $d ] && [ -O $d ] || exit 0; "
+	"d=/tmp/hawser-$2; [ -d $d ] && [ -O $d ] || exit 0; "
 	"p=$(echo $d/run.*); p=${p##*.}; "
 	"if [ -e $d/status.* ]; then p=; "
-	"elif [ $2 = clean ] && { [ \"$p\" = \"*\" ] || kill -0 \"$p\"; }; then exit 0; fi "
+	"elif [ $3 = clean ] && { [ \"$p\" = \"*\" ] || kill -0 \"$p\"; }; then exit 0; fi "
 	"2>/dev/null; "
 	"if [ -n \"$p\" ]; then case $(cat $d/kind) in "
 	"tmux) tmux -S $d/t kill-server;; "
@@ -184,7 +184,7 @@ static void set_command(struct session *s)
 	char *coded = coded_command(s);
 
 	free(k->command);
-	k->command = xasprintf("exec sh -c 'eval \"$0\"' '%s' %s %s %s '%s'", script,
+	k->command = xasprintf("exec sh -c 'eval \"$1\"' hawser '%s' %s %s %s '%s'", script,
 			       k->sent ? "attach" : "start", k->name,
 			       coded != NULL ? "command" : "shell",
 			       coded != NULL && !k->sent ? coded : "");
@@ -267,8 +267,6 @@ bool session_sticky_again(struct session *s, const struct channel_end *end)
 	if (!session_sticky_stays(s) || !end->sent || !session_sticky_comes_back(&end->why))
 		return false;
 	session_sticky_count_loss(s);
-	if (!k->ran && k->losses >= LOSSES_MAX)
-		return false; /* it may be what ends them */
 	if (!k->away) {
 		session_notice(s, 0, "hawser: %s; reconnecting (%s ends it)", end->why.text, "~.");
 		k->away_ms = k->lost_ms;
@@ -315,8 +313,6 @@ static void pass(struct session *s, int stream, const void *data, size_t len)
 	if (len == 0)
 		return;
 	(void)bridge_data(&s->bridge, stream, data, len, true);
-	if (k->said == '\0')
-		k->heard = true;
 	if (k->attaching)
 		bridge_let_go(&s->bridge);
 	else if (s->bridge.holding)
@@ -383,7 +379,7 @@ bool session_sticky_stays(const struct session *s)
 {
 	const struct session_sticky *k = s->sticky;
 
-	return k != NULL && k->said != SAYS_PLAIN && (k->said != '\0' || !k->heard);
+	return k != NULL && k->said != SAYS_PLAIN && k->said != '\0';
 }
 
 bool session_sticky_is_away(const struct session *s)
@@ -425,7 +421,7 @@ static char *attach_by_hand(const struct session_sticky *k)
 		return xasprintf("dtach -a /tmp/hawser-%s/t", k->name);
 	case SAYS_ABDUCO:
 		return xasprintf("ABDUCO_SOCKET_DIR=/tmp/hawser-%s abduco -a h", k->name);
-	default: /* tmux, or not heard of yet: it is tried first */
+	default:
 		return xasprintf("tmux -S /tmp/hawser-%s/t attach", k->name);
 	}
 }
@@ -435,7 +431,7 @@ const char *session_sticky_leave(struct session *s, const char *hint)
 	struct session_sticky *k = s->sticky;
 	char *by_hand;
 
-	if (!session_sticky_stays(s) || !k->ran)
+	if (!session_sticky_stays(s))
 		return hint;
 	k->left = true;
 	free(k->hint);
@@ -454,11 +450,7 @@ static void on_closed(uv_handle_t *handle)
 /* It left something at the server that is ours to end. A forced command is not run for that. */
 static bool is_ours(const struct session *s)
 {
-	const struct session_sticky *k = s->sticky;
-
-	if (k->left || !session_sticky_stays(s))
-		return false;
-	return k->said != '\0' || (s->step != STEP_DONE && (k->sent || session_may_have_run(s)));
+	return session_sticky_stays(s) && !s->sticky->left;
 }
 
 void session_sticky_finish(struct session *s)
@@ -468,8 +460,9 @@ void session_sticky_finish(struct session *s)
 	if (k == NULL)
 		return;
 	if (is_ours(s))
-		session_errand(s, xasprintf("exec sh -c 'eval \"$0\"' '%s' %s %s", end_script,
-					    k->name, s->step == STEP_DONE ? "clean" : "end"));
+		session_errand(s,
+			       xasprintf("exec sh -c 'eval \"$1\"' hawser '%s' %s %s", end_script,
+					 k->name, s->step == STEP_DONE ? "clean" : "end"));
 	s->sticky = NULL;
 	free(k->command);
 	free(k->hint);

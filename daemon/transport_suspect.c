@@ -8,8 +8,9 @@
 #include "protocol/log.h"
 
 /* So long nothing came in: it is proven alive before the next request. Shorter than a keepalive's
- * interval, so a connection that somebody uses all the time never pays for it. */
-#define QUIET_MS 10000
+ * interval, so a connection that somebody uses all the time never pays for it; where it does, it is
+ * a round trip that ssh pays for every command. */
+#define QUIET_MS 3000
 /* The verdict comes after so many round trips, but a loaded server or a radio link that wakes up
  * has its time, and no request waits longer than the most. */
 #define PROBE_TRIPS    8

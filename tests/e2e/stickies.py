@@ -8,6 +8,8 @@ import socket
 import subprocess
 import threading
 
+import pexpect
+
 from util import stat_fields, words_of
 
 
@@ -37,6 +39,12 @@ def sticky(box, *args, **kw):
     term.send("HISTFILE= PS1='remote> ' exec bash --norc --noprofile -i\r")
     term.expect(r"remote> ")
     return term
+
+
+def leave(term):
+    """Ends the shell, so that nothing of it stays in /tmp."""
+    term.send("exit\r")
+    term.expect(pexpect.EOF)
 
 
 def is_sshd(pid):

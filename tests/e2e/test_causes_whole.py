@@ -27,6 +27,7 @@ STAND_INS = {
                     "test_client_killed"),
     "limit": ("told, but not in the journal: no connection ended",
               "tests/e2e/test_causes_login.py", "full_queue"),
+    "idle": ("in order: nobody used it", "tests/e2e/test_why.py", '"idle"'),
     "internal": ("no memory, or an error of ours", "tests/unit/test_diagnose.c", "CAUSE_INTERNAL"),
     "jump-host": ("in a test of its own", "tests/e2e/test_causes_login.py", "test_jump"),
     "address-changed": ("in a test of its own", "tests/e2e/test_causes_network.py",

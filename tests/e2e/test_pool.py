@@ -1,6 +1,8 @@
 """Who shares a transport: single flight, the server's session limit, and what makes another one."""
 import json
 import re
+import threading
+import time
 
 import pytest
 
@@ -235,3 +237,27 @@ def queued(box):
     reply = json.loads(box.ctl("list", "--json").text)
     items = reply["items"] if isinstance(reply, dict) else reply
     return sum(item.get("queued", 0) for item in items)
+
+
+def test_no_login_for_a_lane(cold):
+    """A terminal beside a copy has a connection of its own, unless the server is slow to let it
+    in."""
+    cold.start_daemon()
+    copy = cold.popen("h", "cat /dev/zero")
+    copy.stdout.read(8 << 20)
+    with cold.sshd.stopped():
+        reader = threading.Thread(target=drain, args=(copy.stdout,), daemon=True)
+        reader.start()
+        begun = time.monotonic()
+        term = cold.spawn("-t", "h", "echo be''side")
+        term.expect("beside", timeout=20)
+        assert time.monotonic() - begun < 8
+    assert cold.sshd.logins() == 1
+    copy.terminate()
+    copy.wait(20)
+    reader.join(20)
+
+
+def drain(pipe):
+    while pipe.read(1 << 20):
+        pass

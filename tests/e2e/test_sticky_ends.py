@@ -10,7 +10,7 @@ import pexpect
 import pytest
 
 from faults import FaultProxy
-from stickies import Hole, ask, cut, drop, end, folder, full, parent, serve, sticky, stop
+from stickies import Hole, ask, cut, drop, end, folder, leave, full, parent, serve, sticky, stop
 from test_back import transports
 from test_suspect import Frozen
 from util import SLOW, alive, kill, wait_for
@@ -49,6 +49,7 @@ def test_typed_while_away(warm):
     warm.sshd.start()
     term.expect("again after")
     term.expect("typed")
+    leave(term)
 
 
 @pytest.mark.parametrize("chatty", [False, True])

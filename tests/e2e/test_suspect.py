@@ -14,7 +14,7 @@ from faults import FaultProxy
 from util import read_text, wait_for
 
 # More than the quiet time after which a connection is probed (transport_suspect.c).
-QUIET_S = 10.2
+QUIET_S = 3.2
 
 
 def transports(box):
