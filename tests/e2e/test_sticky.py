@@ -5,7 +5,7 @@ import shutil
 import pexpect
 import pytest
 
-from stickies import ask, drop, folder, serve, sticky, stop
+from stickies import ask, drop, folder, leave, serve, sticky, stop
 from util import alive, wait_for
 
 KINDS = ["tmux", "screen", "dtach"]
@@ -80,3 +80,4 @@ def test_size_changes_while_away(with_kind):
     with_kind.sshd.start()
     term.expect("again after")
     wait_for(lambda: ask(term, "$(stty size)") == "40 120", "the new size")
+    leave(term)
