@@ -222,8 +222,8 @@ void learn_opened(struct learn *l, const char *host)
 			k->gap_lived_s = 0; /* of another time: it is not so any more */
 		k->used = k->gap_died_at = (uint64_t)time(NULL);
 		note(l, host,
-		     "%.0f s of quiet are too long for something on the way: keepalives "
-		     "every %.1f s from now on",
+		     "%.0f s of quiet are too long for something on the way: where keepalives "
+		     "are on, one every %.1f s from now on",
 		     k->gap_died_s, keepalive_of(k));
 		learn_save(l);
 	}

@@ -326,6 +326,21 @@ static void tell_probe(struct pool *pool)
 	}
 }
 
+/* Others' logins at the server come first. */
+static void tell_pace(struct pool *pool)
+{
+	char text[300];
+
+	for (struct pool_waiter *w = pool->waiters; w != NULL; w = w->next) {
+		if (w->told_pace || w->events->progress == NULL || pool->slots != NULL ||
+		    pool->retry_at != 0 || pools_may_log_in(pool->pools, w->dest))
+			continue;
+		snprintf(text, sizeof(text), "waiting for other logins at %s", w->dest->hostname);
+		w->events->progress(w->ctx, text, 0);
+		w->told_pace = true;
+	}
+}
+
 static void on_serve(void *ctx)
 {
 	struct pool *pool = ctx;
@@ -359,6 +374,7 @@ static void on_serve(void *ctx)
 	open_more(pool);
 	tell_waiting(pool);
 	tell_probe(pool);
+	tell_pace(pool);
 	end_unwanted(pool);
 	pools_schedule(pool->pools);
 	pools_drop_if_empty(pool);

@@ -2,6 +2,7 @@
  * certificate has run out, or hawser is locked. What runs on them is not cut. */
 #include "daemon/pool_priv.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <time.h>
@@ -11,8 +12,8 @@
 #include "protocol/alloc.h"
 #include "protocol/log.h"
 
-/* A certificate's end is a time of day, and the loop's clock stands still while the machine sleeps
- * and does not hear of a clock that is set: so long at most until the next look. */
+/* The loop's clock stands still while the machine sleeps, and does not hear of a time of day that
+ * is set: so long at most until the next look. */
 #define LOOK_MS 30000u
 
 void slot_drain(struct slot *s, const struct cause *why)
@@ -52,12 +53,22 @@ void slot_close_drained(struct slot *s)
 
 /* --- age, and the certificate's end --- */
 
-static double wall_now(void)
+static double seconds_of(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
+	clock_gettime(clock, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static double wall_now(void)
+{
+	return seconds_of(CLOCK_REALTIME);
+}
+
+static double age_s(const struct slot *s)
+{
+	return seconds_of(CLOCK_BOOTTIME) - s->ready_boot_s;
 }
 
 void slot_age_start(struct slot *s, const struct login_result *r)
@@ -72,6 +83,7 @@ void slot_age_start(struct slot *s, const struct login_result *r)
 	}
 	snprintf(s->cert_id, sizeof(s->cert_id), "%s", r->cert_id);
 	s->ready_since = pools_now(s->pool->pools);
+	s->ready_boot_s = seconds_of(CLOCK_BOOTTIME);
 }
 
 static unsigned max_age_s(const struct slot *s)
@@ -84,18 +96,21 @@ static unsigned max_age_s(const struct slot *s)
 
 uint64_t slot_age_next(const struct slot *s)
 {
-	uint64_t now = pools_now(s->pool->pools), next = UINT64_MAX, wait;
 	unsigned max_age = max_age_s(s);
-	double left;
+	double left = INFINITY, cert = INFINITY;
 
 	if (max_age > 0)
-		next = s->ready_since + (uint64_t)max_age * 1000;
-	if (s->cert_end == 0)
-		return next;
-	left = (double)s->cert_end - wall_now();
+		left = max_age - age_s(s);
+	if (s->cert_end != 0)
+		cert = (double)s->cert_end - wall_now();
+	if (cert < left)
+		left = cert;
+	if (isinf(left))
+		return UINT64_MAX;
 	/* A moment later, so that it is over then, however the clocks are rounded. */
-	wait = left <= 0 ? 0 : left * 1e3 >= LOOK_MS ? LOOK_MS : (uint64_t)(left * 1e3) + 1;
-	return now + wait < next ? now + wait : next;
+	return pools_now(s->pool->pools) + (left <= 0		    ? 0
+					    : left * 1e3 >= LOOK_MS ? LOOK_MS
+								    : (uint64_t)(left * 1e3) + 1);
 }
 
 static void set_certificate_cause(const struct slot *s, struct cause *why)
@@ -115,13 +130,12 @@ static void set_certificate_cause(const struct slot *s, struct cause *why)
 
 bool slot_age_tick(struct slot *s)
 {
-	uint64_t now = pools_now(s->pool->pools);
 	unsigned max_age = max_age_s(s);
 	struct cause why;
 
 	if (s->cert_end != 0 && wall_now() >= (double)s->cert_end) {
 		set_certificate_cause(s, &why);
-	} else if (max_age > 0 && now >= s->ready_since + (uint64_t)max_age * 1000) {
+	} else if (max_age > 0 && age_s(s) >= max_age) {
 		cause_set(&why, CAUSE_EXPIRED,
 			  "the connection to %s was %u s old, as old as max-age allows",
 			  s->dest->label, max_age);

@@ -33,6 +33,7 @@ struct slot {
 	bool draining;		 /* gets no new session; closed when the last has ended */
 	struct cause *drain_why; /* NULL: somebody asked for it */
 	uint64_t ready_since;	 /* loop ms */
+	double ready_boot_s;	 /* the same by the clock that goes on while the machine sleeps */
 	uint64_t cert_end;	 /* Unix time; 0: trusted without an end */
 	char cert_id[128];
 	bool warm_blocked;    /* no warm channel until something changes */
@@ -61,6 +62,7 @@ struct pool_waiter {
 	bool over;		 /* one more than may wait */
 	bool told;		 /* that it waits for a session's end */
 	bool told_probe;	 /* that what is held is asked for a sign of life */
+	bool told_pace;		 /* that it waits until other logins are through */
 	bool login; /* its arrival opened a transport, or it waited for one to become ready */
 };
 

@@ -5,6 +5,7 @@ import pexpect
 import pytest
 
 from causes import Relay, Speaker, begin
+from faults import FaultProxy
 from test_suspect import QUIET_S, Frozen, transports
 from util import wait_for
 
@@ -142,6 +143,24 @@ def test_held_connection_that_is_silent(warm, quiet):
                     "waiting for .* to answer the request")
     term.expect_exact(ERASE + "in\r\n")
     term.expect(pexpect.EOF)
+
+
+def test_other_logins_come_first(bare):
+    """So many are under way at the server as it may be asked for at once."""
+    server = bare.server()
+    bare.trust(server)
+    with FaultProxy(server.port) as proxy:
+        bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{server.port}")
+        bare.start_daemon()
+        proxy.delay(0.4)
+        others = [bare.popen("-S", "none", "h", "echo on") for _ in range(8)]
+        wait_for(lambda: len([t for t in transports(bare) if t["state"] != "ready"]) == 8, "them")
+        term = bare.spawn("-S", "none", "h", "echo in")
+        term.expect_exact("waiting for other logins at 127.0.0.1")
+        proxy.delay(0)
+        term.expect_exact("in\r\n")
+        term.expect(pexpect.EOF)
+        assert [p.wait(30) for p in others] == [0] * 8
 
 
 def test_session_limit(bare):
