@@ -74,6 +74,8 @@ def test_control_characters_while_away(bare, byte, chatty):
         assert term.exitstatus == 0
     else:
         wait_for(lambda: answers(term, pid), "the shell", 30)
+        leave(term)
+        wait_for(lambda: not where.exists(), "the directory is taken away")
 
 
 def test_umask(warm):
