@@ -164,7 +164,7 @@ void say_verbose(int level, const char *fmt, ...)
 
 void say_line(const char *text)
 {
-	char line[SAY_LINE_MAX + 2];
+	char line[SAY_LINE_MAX + 2] = "";
 
 	if (out.level > SAY_QUIET)
 		end_line(line, utf8_escape(line, SAY_LINE_MAX, text, "\n\t"));

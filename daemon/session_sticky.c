@@ -125,11 +125,12 @@ static const char script[] =
 	"sh -c \"$E\" hawser \"$T\" inner $n $k \"$e\" $u;; "
 	"abduco.*) ABDUCO_SOCKET_DIR=$d abduco -e \"$(printf \"\\377\")\" -a h;; "
 	"esac; fi; "
-	/* Detached by somebody? What ends meanwhile has a status, or takes a moment to die. */
+	/* Detached by somebody? What ends meanwhile has a status, or takes a moment to die and to
+	 * be buried. */
 	"p=$(echo $d/run.*); p=${p##*.}; for i in 1 2 3 4 5 6 7 8 9 z; do "
 	"over && break; kill -0 \"$p\" 2>/dev/null || break; "
 	"if [ $i = z ]; then say \"detached from the $k, which still runs there, in $d\"; "
-	"exit 255; fi; sleep 0.1; done; "
+	"exit 255; fi; case $i in [1-5]) sleep 0.1;; *) sleep 0.5;; esac; done; "
 	/* Over, one way or the other. */
 	"if over; then r=$(echo $d/status.*); r=${r##*.}; "
 	"o=$(cat $d/screen 2>/dev/null); [ -n \"$o\" ] && printf \"%s\\n\" \"$o\"; "

@@ -13,7 +13,7 @@ from util import HEAVY, alive, cpu_seconds, holds_for, kill, pattern, rss_kb, sh
 
 # What a stalled session may keep in the daemon: libssh's windows and our own queue (design, 11).
 MB_PER_STALLED = 10
-MB_OF_DAEMON = 60
+MB_OF_DAEMON = 80
 
 
 def stalled(box, script, count=1):
