@@ -1,6 +1,7 @@
 /* doctor: what answers behind a jump host or a ProxyCommand. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@ static void take_config(const struct doctor *d, const char **words, size_t *n)
 static void through_jump(const struct doctor *d, char *jump, struct doctor_child *c)
 {
 	char *hawser = doctor_hawser(), *last = strrchr(jump, ',');
-	char *target = xasprintf("[%s]:%s", d->hostname, d->port);
+	char *gate, *target = xasprintf("[%s]:%s", d->hostname, d->port);
 	const char *words[16] = {hawser, "-oBatchMode=yes"};
 	size_t n = 2;
 
@@ -34,13 +35,17 @@ static void through_jump(const struct doctor *d, char *jump, struct doctor_child
 		words[n++] = "-J";
 		words[n++] = jump;
 	}
+	/* With user and port, as the option takes it and a host's name alone does not. */
+	last = last != NULL ? last : jump;
+	gate = xasprintf("%s%s", strncasecmp(last, "ssh://", 6) == 0 ? "" : "ssh://", last);
 	words[n++] = "-W";
 	words[n++] = target;
-	words[n++] = last != NULL ? last : jump;
+	words[n++] = gate;
 	words[n] = NULL;
 	doctor_child_fed((char *const *)(uintptr_t)words, doctor_hello, DOCTOR_STEP_MS * 2, c);
 	free(hawser);
 	free(target);
+	free(gate);
 }
 
 /* ssh_config(5), TOKENS: those that commands are made of. NULL: there are others. */
@@ -59,7 +64,7 @@ static char *expand(const struct doctor *d, const char *command)
 		else if (*at == 'h')
 			text = d->hostname;
 		else if (*at == 'n')
-			text = d->host;
+			text = strrchr(d->host, '@') != NULL ? strrchr(d->host, '@') + 1 : d->host;
 		else if (*at == 'p')
 			text = d->port;
 		else if (*at == 'r')
@@ -127,7 +132,11 @@ void doctor_through(struct doctor *d)
 		doctor_add(d, BAD, "address", "%s: nothing answers (%.0f ms)%s%s", where, c.took_ms,
 			   c.err[0] != '\0' ? ": " : "", c.err);
 		if (jump != NULL)
-			doctor_cure(d, "look at the way there: hawserctl doctor %s", jump);
+			doctor_cure(d, "look at the way there: hawserctl doctor %s%s",
+				    strpbrk(jump, "@:") != NULL && strstr(jump, "://") == NULL
+					    ? "ssh://"
+					    : "",
+				    strrchr(jump, ',') != NULL ? strrchr(jump, ',') + 1 : jump);
 		else
 			doctor_cure(d, "try the command by hand");
 	} else if (is_ssh(d, &c, where)) {

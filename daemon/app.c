@@ -68,7 +68,9 @@ void app_stop(struct app *app, bool now)
 	log_info("stopping: %zu sessions have %u ms to end", app->sessions,
 		 now ? 0 : app->config.drain_ms);
 	activation_notify(app->activation, "STOPPING=1");
-	/* From here on the path is free for another daemon. Who has connected is told. */
+	/* From here on the path is free for another daemon, which reads what is written by then.
+	 * Who has connected is told. */
+	state_hurry(app->state);
 	claim_park(&app->claim);
 	listener_accept_all(app->listener);
 	listener_close(app->listener);
@@ -244,8 +246,12 @@ static void find_silent(void *ctx, const struct journal_entry *e)
 {
 	long *pid = ctx;
 
-	if (e->kind == JOURNAL_DAEMON && e->pid > 0 && e->pid != getpid())
-		*pid = strstr(e->text, "started") != NULL ? e->pid : 0;
+	if (e->kind != JOURNAL_DAEMON || e->text == NULL || e->pid <= 0 || e->pid == getpid())
+		return;
+	if (strstr(e->text, "started") != NULL)
+		*pid = e->pid;
+	else if (strstr(e->text, "stopped") != NULL)
+		*pid = 0;
 }
 
 static void note_silent_end(struct app *app)

@@ -162,7 +162,7 @@ static void learn(struct slot *s)
 	if (!transport_take_refusal(s->transport, &live, &settling))
 		return;
 	s->warm_blocked = true;
-	if (live == 0)
+	if (live == 0 && !settling)
 		s->never_warm = true; /* not one session was let in: asking again is no use */
 	if (settling) {
 		s->pause_until = pools_now(pool->pools) + PAUSE_MS;

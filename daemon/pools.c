@@ -178,12 +178,36 @@ static uint64_t next_keepalive(uint64_t now, uint64_t interval)
 
 static void on_tick(uv_timer_t *timer);
 
+static bool wants_session(const struct pool *pool)
+{
+	const struct pool_waiter *w = pool->waiters;
+
+	while (w != NULL && (w->lease || w->not_before != 0 || w->lane_until != 0))
+		w = w->next;
+	return w != NULL;
+}
+
+/* All that serve are full, and none is merely in doubt. */
+static bool limit_makes_wait(const struct pool *pool)
+{
+	bool full = false;
+
+	for (const struct slot *s = pool->slots; s != NULL; s = s->next) {
+		if (!slot_serves(s))
+			continue;
+		if (transport_doubt(s->transport) != TRANSPORT_SURE ||
+		    slot_sessions(s) < pool->limit)
+			return false;
+		full = true;
+	}
+	return full && wants_session(pool);
+}
+
 /* How long it is taken for granted; UINT64_MAX: it makes nobody wait. */
 static uint64_t limit_until(const struct pool *pool)
 {
-	return pool->limit > 0 && pool->waiters != NULL && pool_any_ready(pool)
-		       ? pool->limit_since + LIMIT_TRUST_MS
-		       : UINT64_MAX;
+	return pool->limit > 0 && limit_makes_wait(pool) ? pool->limit_since + LIMIT_TRUST_MS
+							 : UINT64_MAX;
 }
 
 static void forget_limit(struct pool *pool)
@@ -303,9 +327,10 @@ static bool is_called(const struct pool *pool, const char *name)
 {
 	size_t i = 0;
 
-	while (i < POOL_NAMES && pool->names[i] != NULL && strcmp(pool->names[i], name) != 0)
+	while (i < POOL_NAMES && pool->names[i] != NULL && name != NULL &&
+	       strcmp(pool->names[i], name) != 0)
 		i++;
-	return i < POOL_NAMES && pool->names[i] != NULL;
+	return name != NULL && i < POOL_NAMES && pool->names[i] != NULL;
 }
 
 static bool matches(const struct slot *s, const char *name)
@@ -423,7 +448,9 @@ static bool is_not_to_wait(const struct pool_waiter *w, const void *arg)
 	const struct closing *c = arg;
 	bool queued = !w->patient && pool_any_ready(c->pool);
 
-	return is_named(w->dest, c->name) && (w->unattended || (c->force && !queued));
+	bool named = is_named(w->dest, c->name) || is_called(c->pool, c->name);
+
+	return named && (w->unattended || (c->force && !queued));
 }
 
 /* Who waits for a connection to come back waits in vain from now on. Returns how many. */
@@ -442,7 +469,7 @@ static size_t close_waiting(struct pool *pool, const char *name, bool force, con
 		pool_fail_waiters(pool, is_not_to_wait, &closing, &why, false);
 	}
 	/* To be opened again for nobody: that is over. */
-	if (pool_keeps(pool) && is_named(pool->kept, name)) {
+	if (pool_keeps(pool) && (is_named(pool->kept, name) || is_called(pool, name))) {
 		n += pool->slots == NULL;
 		pool_came_back(pool);
 	}

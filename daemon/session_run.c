@@ -118,14 +118,17 @@ static void say_closed(struct session *s)
 /* The login shell, or a forced command, ended before our script could say a word. */
 static void not_attached(struct session *s, const struct channel_end *end)
 {
-	char *text =
-		end->has_status
-			? xasprintf("%s did not attach again: the login shell there ended with "
-				    "status %u",
-				    s->dest->label, end->status)
-			: xasprintf("%s did not attach again: %s", s->dest->label, end->why.text);
+	char *how = end->has_status
+			    ? xasprintf("the login shell there ended with status %u", end->status)
+		    : end->signal[0] != '\0'
+			    ? xasprintf("the login shell there was ended by signal %s", end->signal)
+			    : xstrdup(end->why.text);
+	char *text = xasprintf("%s did not attach again: %s", s->dest->label, how);
 
+	free(how);
 	session_ended_by(s, &end->why);
+	if (s->ended_by == CAUSE_NONE)
+		s->ended_by = CAUSE_CHANNEL;
 	session_fail(s, text, session_sticky_leave(s, end->why.hint), true);
 	free(text);
 }

@@ -15,7 +15,7 @@ static void on_failed(void *ctx, const struct cause *why, bool handover)
 	struct session *s = ctx;
 
 	s->waiter = NULL;
-	if (why->cls == CAUSE_LIMIT || why->cls == CAUSE_LOCKED)
+	if (!s->running && (why->cls == CAUSE_LIMIT || why->cls == CAUSE_LOCKED))
 		session_journal_refused(s, why->text);
 	if (handover && !session_sticky_is_away(s))
 		session_fall_back(s, why->text);
@@ -400,7 +400,7 @@ void session_lent(struct session *s)
 void session_stage_start(struct session *s)
 {
 	if (needs_lease(s))
-		session_wait(s, true, false);
+		session_wait(s, true, session_sticky_is_away(s));
 	else
 		session_lend(s);
 }

@@ -91,7 +91,7 @@ static const char script[] =
 	"chmod +t $d/kind $d/run 2>/dev/null; else rm -rf $d; "
 	"say \"$d can not be made: the $k does not survive its connection\"; mark p; run; exit; "
 	"fi; "
-	"elif [ -e $d/kind ] && [ -O $d ]; then x=$(cat $d/kind); "
+	"elif [ -s $d/kind ] && [ -O $d ]; then x=$(cat $d/kind); "
 	"elif mark p; [ -e $d ]; then "
 	"say \"$d was damaged: the $k can not be attached to\"; exit 255; "
 	"else say \"the $k is not there any more: it was ended, or the host was restarted\"; "

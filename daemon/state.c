@@ -372,6 +372,12 @@ struct state *state_create(uv_loop_t *loop, struct worker_pool *workers, const c
 	return s;
 }
 
+void state_hurry(struct state *s)
+{
+	if (s != NULL)
+		start(s);
+}
+
 void state_flush(struct state *s)
 {
 	s->ending = true;

@@ -17,6 +17,8 @@ typedef void (*state_loaded)(void *ctx, const char *text, size_t len);
  * made with up to two directories above it, mode 0700. */
 struct state *state_create(uv_loop_t *loop, struct worker_pool *workers, const char *dir,
 			   state_trouble trouble, void *ctx);
+/* What waits is handed to a worker now, not a moment later. NULL ok. */
+void state_hurry(struct state *s);
 /* Writes out what waits: the last call before worker_pool_destroy(), which runs it. */
 void state_flush(struct state *s);
 /* After worker_pool_destroy(). NULL ok. */

@@ -67,12 +67,14 @@ def behind(bench):
     bench.host("far", far)
     bench.host("jumped", far, HostName="127.0.0.1", HostKeyAlias=f"[127.0.0.1]:{far.port}",
                ProxyJump="h")
+    bench.host("spelt", far, HostName="127.0.0.1", HostKeyAlias=f"[127.0.0.1]:{far.port}",
+               ProxyJump=f"{bench.account.name}@h:{bench.sshd.port}")
     bench.host("piped", far, ProxyCommand=f"{HAWSER} -F {bench.config} -W [%h]:%p h")
     bench.far = far
     return bench
 
 
-@pytest.mark.parametrize("name", ["jumped", "piped"])
+@pytest.mark.parametrize("name", ["jumped", "spelt", "piped"])
 def test_behind_something(behind, name):
     """The server behind a jump host or a command is looked at through that."""
     status, verdict, parts = doctor(behind, name)
