@@ -167,3 +167,20 @@ def test_two_names_of_one_host(bare):
     assert bare.ctl("close", "two").status == 0
     assert "closed on request" in bare.ctl("why", "two").text
     assert "closed on request" in bare.ctl("why", "one").text
+
+
+def test_second_name_of_what_waits(bare):
+    """What is listed by a name can be closed by it."""
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    bare.host("one two", bare.sshd)
+    bare.start_daemon()
+    bare.ok("two", "true")
+    client = bare.popen("-N", "one")
+    wait_for(lambda: [t for t in json.loads(bare.ctl("list", "--json").text)["items"]
+                      if t["state"] == "ready"], "it stands")
+    bare.ok("one", "true")
+    bare.sshd.stop()
+    wait_for(lambda: "next try" in bare.ctl("status", "two").text, "the wait")
+    assert bare.ctl("close", "--force", "two").status == 0
+    assert client.wait(20) == 255

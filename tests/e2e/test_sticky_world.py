@@ -185,6 +185,17 @@ def test_added_forward_lost_before_the_answer(bare, echoing):
         term.expect(pexpect.EOF)
 
 
+def test_queue_is_not_for_who_comes_back(bare, echoing):
+    """Two shells with forwards come back at once, and one request may wait."""
+    bare.daemon_conf(queue=1)
+    serve(bare)
+    terms = [sticky(bare, "-L", f"{free_port()}:127.0.0.1:{echoing.port}") for _ in range(2)]
+    cut(bare)
+    for term in terms:
+        term.expect("again after")
+        leave(term)
+
+
 @pytest.mark.parametrize("what", ["no such TERM", "a tmux that fails"])
 def test_agent_without_multiplexer(bare, what):
     """The plain shell has the agent that was lent."""
@@ -284,17 +295,19 @@ def test_login_shells(bare, shell):
     assert term.exitstatus == 6
 
 
-def test_login_shell_that_fails(bare):
+@pytest.mark.parametrize("end_of_it,told", [("exit 3", "ended with status 3"),
+                                            ("kill -9 $$", "was ended by signal KILL")])
+def test_login_shell_that_fails(bare, end_of_it, told):
     """The server's login shell ends before it attaches: not taken for the shell's own end."""
     first = bare.dir / "first"
     bare.dir.chmod(0o777)
     serve(bare, ForceCommand=f'if mkdir {first} 2>/dev/null; then eval "$SSH_ORIGINAL_COMMAND"; '
-                             "else echo no more processes; exit 3; fi")
+                             f"else echo no more processes; {end_of_it}; fi")
     term = sticky(bare)
     pid = ask(term, "$$")
     where = folder(pid)
     cut(bare)
-    term.expect("did not attach again: the login shell there ended with status 3")
+    term.expect(f"did not attach again: the login shell there {told}")
     term.expect(rf"it still runs there: `tmux -S {where}/t attach`")
     term.expect(pexpect.EOF)
     term.wait()
