@@ -156,7 +156,7 @@ static void grant(struct slot *s, struct pool_waiter *w)
 	slot_keep_warm(s);
 }
 
-static unsigned count_waiters(const struct pool *pool)
+unsigned pool_count_waiters(const struct pool *pool)
 {
 	unsigned n = 0;
 
@@ -491,7 +491,7 @@ struct pool_waiter *pool_wait(struct pools *p, const struct pool_want *want,
 		w->not_before = pools_now(p) + want->delay_ms;
 	w->login = !pool_any_ready(pool);
 	/* Who comes back was let in before. */
-	w->over = !want->front && count_waiters(pool) >= p->app->config.max_queue;
+	w->over = !want->front && pool_count_waiters(pool) >= p->app->config.max_queue;
 	while (!want->front && *link != NULL)
 		link = &(*link)->next;
 	w->next = *link;

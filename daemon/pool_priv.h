@@ -118,6 +118,9 @@ uint64_t pools_now(const struct pools *p); /* loop ms */
 /* After how long its transports' keepalives give up; 0: never, there are none. */
 uint64_t pool_alive_limit_ms(const struct pool *pool);
 
+/* pool.c */
+unsigned pool_count_waiters(const struct pool *pool);
+
 /* pool_retry.c */
 /* The end of a ready transport that nobody asked for: who waits may wait on. */
 void pool_lost(struct pool *pool, const struct slot *s, const struct cause *why);

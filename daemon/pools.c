@@ -333,18 +333,15 @@ static bool is_called(const struct pool *pool, const char *name)
 	return name != NULL && i < POOL_NAMES && pool->names[i] != NULL;
 }
 
-static bool matches(const struct slot *s, const char *name)
+/* d is of the pool. */
+static bool goes_by(const struct pool *pool, const struct destination *d, const char *name)
 {
-	return is_named(s->dest, name) || is_called(s->pool, name);
+	return is_named(d, name) || is_called(pool, name);
 }
 
-static unsigned count_waiters(const struct pool *pool)
+static bool matches(const struct slot *s, const char *name)
 {
-	unsigned n = 0;
-
-	for (const struct pool_waiter *w = pool->waiters; w != NULL; w = w->next)
-		n++;
-	return n;
+	return goes_by(s->pool, s->dest, name);
 }
 
 static void describe(struct slot *s, struct pool_info *info)
@@ -376,7 +373,7 @@ static void describe(struct slot *s, struct pool_info *info)
 		.cipher = stats.cipher,
 		.kex = stats.kex,
 	};
-	info->queued = count_waiters(s->pool);
+	info->queued = pool_count_waiters(s->pool);
 }
 
 /* Between two tries. */
@@ -385,7 +382,7 @@ static bool list_waiting(const struct pool *pool, const char *name, pool_info_cb
 	const struct destination *dest = pool->waiters != NULL ? pool->waiters->dest : pool->kept;
 	char waits_for[1200];
 
-	if (pool->slots != NULL || dest == NULL || !(is_named(dest, name) || is_called(pool, name)))
+	if (pool->slots != NULL || dest == NULL || !goes_by(pool, dest, name))
 		return false;
 	pool_waits_for(pool, waits_for, sizeof(waits_for));
 	cb(ctx, &(struct pool_info){.label = dest->label,
@@ -394,7 +391,7 @@ static bool list_waiting(const struct pool *pool, const char *name, pool_info_cb
 				    .waits_for = waits_for,
 				    .address = "",
 				    .via = "",
-				    .queued = count_waiters(pool),
+				    .queued = pool_count_waiters(pool),
 				    .heard_s = -1,
 				    .rtt_ms = -1,
 				    .server = "",
@@ -448,9 +445,7 @@ static bool is_not_to_wait(const struct pool_waiter *w, const void *arg)
 	const struct closing *c = arg;
 	bool queued = !w->patient && pool_any_ready(c->pool);
 
-	bool named = is_named(w->dest, c->name) || is_called(c->pool, c->name);
-
-	return named && (w->unattended || (c->force && !queued));
+	return goes_by(c->pool, w->dest, c->name) && (w->unattended || (c->force && !queued));
 }
 
 /* Who waits for a connection to come back waits in vain from now on. Returns how many. */
@@ -469,7 +464,7 @@ static size_t close_waiting(struct pool *pool, const char *name, bool force, con
 		pool_fail_waiters(pool, is_not_to_wait, &closing, &why, false);
 	}
 	/* To be opened again for nobody: that is over. */
-	if (pool_keeps(pool) && (is_named(pool->kept, name) || is_called(pool, name))) {
+	if (pool_keeps(pool) && goes_by(pool, pool->kept, name)) {
 		n += pool->slots == NULL;
 		pool_came_back(pool);
 	}

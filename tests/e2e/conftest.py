@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from daemon import ORACLE, Box  # noqa: E402
+from faults import FaultProxy  # noqa: E402
 from forwarding import Server, echo  # noqa: E402
 from netns import own_network  # noqa: E402
 from sshd import Account, Keys  # noqa: E402
@@ -135,6 +136,17 @@ def warm(box):
     if not ORACLE:
         assert box.ok("h", "true") == ""
     return box
+
+
+@pytest.fixture
+def proxied(bare):
+    """One known server "h", reached through a proxy that does harm: bare.proxy."""
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    with FaultProxy(bare.sshd.port) as bare.proxy:
+        bare.host("h", bare.proxy, HostKeyAlias=f"[127.0.0.1]:{bare.sshd.port}")
+        bare.start_daemon()
+        yield bare
 
 
 @pytest.fixture

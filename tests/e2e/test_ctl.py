@@ -153,34 +153,36 @@ def test_many_at_once(warm):
         assert b"ready" in proc.communicate(timeout=30)[0] and proc.returncode == 0
 
 
-def test_two_names_of_one_host(bare):
+@pytest.fixture
+def named(bare):
+    """One host that has two names."""
+    bare.sshd = bare.server()
+    bare.trust(bare.sshd)
+    bare.host("one two", bare.sshd)
+    bare.start_daemon()
+    return bare
+
+
+def test_two_names_of_one_host(named):
     """They share a connection: each of them is as good for hawserctl."""
-    bare.sshd = bare.server()
-    bare.trust(bare.sshd)
-    bare.host("one two", bare.sshd)
-    bare.start_daemon()
-    bare.ok("one", "true")
-    bare.ok("two", "true")
-    assert bare.sshd.logins() == 1
+    named.ok("one", "true")
+    named.ok("two", "true")
+    assert named.sshd.logins() == 1
     for name in "one", "two":
-        assert bare.ctl("status", name).status == 0
-    assert bare.ctl("close", "two").status == 0
-    assert "closed on request" in bare.ctl("why", "two").text
-    assert "closed on request" in bare.ctl("why", "one").text
+        assert named.ctl("status", name).status == 0
+    assert named.ctl("close", "two").status == 0
+    assert "closed on request" in named.ctl("why", "two").text
+    assert "closed on request" in named.ctl("why", "one").text
 
 
-def test_second_name_of_what_waits(bare):
+def test_second_name_of_what_waits(named):
     """What is listed by a name can be closed by it."""
-    bare.sshd = bare.server()
-    bare.trust(bare.sshd)
-    bare.host("one two", bare.sshd)
-    bare.start_daemon()
-    bare.ok("two", "true")
-    client = bare.popen("-N", "one")
-    wait_for(lambda: [t for t in json.loads(bare.ctl("list", "--json").text)["items"]
+    named.ok("two", "true")
+    client = named.popen("-N", "one")
+    wait_for(lambda: [t for t in json.loads(named.ctl("list", "--json").text)["items"]
                       if t["state"] == "ready"], "it stands")
-    bare.ok("one", "true")
-    bare.sshd.stop()
-    wait_for(lambda: "next try" in bare.ctl("status", "two").text, "the wait")
-    assert bare.ctl("close", "--force", "two").status == 0
+    named.ok("one", "true")
+    named.sshd.stop()
+    wait_for(lambda: "next try" in named.ctl("status", "two").text, "the wait")
+    assert named.ctl("close", "--force", "two").status == 0
     assert client.wait(20) == 255

@@ -7,7 +7,6 @@ import stat
 import pexpect
 import pytest
 
-from faults import FaultProxy
 from stickies import ask, cut, drop, end, folder, leave, serve, sticky, stop
 from test_agent_forward import Agent
 from test_back import reaches, transports
@@ -117,72 +116,54 @@ def test_forward_on_another_connection(bare, echoing):
     term.expect(pexpect.EOF)
 
 
-def test_remote_forward_that_is_held(bare, echoing):
+def test_remote_forward_that_is_held(proxied, echoing):
     """The server holds the port for the old connection: waited for, and told."""
-    bare.sshd = bare.server()
-    bare.trust(bare.sshd)
     port = free_port()
-    with FaultProxy(bare.sshd.port) as proxy:
-        bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{bare.sshd.port}")
-        bare.start_daemon()
-        term = sticky(bare, "-R", f"{port}:127.0.0.1:{echoing.port}")
-        assert reaches(port)
-        with Frozen(bare.sshd):
-            proxy.reset()
-            term.expect(f"waiting for the server to free port {port}")
-            term.expect("again after")
-        term.expect("the forwards stand again")
-        assert reaches(port)
-        term.send("exit\r")
-        term.expect(pexpect.EOF)
+    term = sticky(proxied, "-R", f"{port}:127.0.0.1:{echoing.port}")
+    assert reaches(port)
+    with Frozen(proxied.sshd):
+        proxied.proxy.reset()
+        term.expect(f"waiting for the server to free port {port}")
+        term.expect("again after")
+    term.expect("the forwards stand again")
+    assert reaches(port)
+    leave(term)
 
 
-def test_lost_before_the_answer(bare):
+def test_lost_before_the_answer(proxied):
     """Before our script has said a word: as with any other request, and nothing is asked again."""
-    bare.sshd = bare.server()
-    bare.trust(bare.sshd)
-    began = bare.dir / "began"
-    bare.dir.chmod(0o777)
-    with FaultProxy(bare.sshd.port) as proxy:
-        bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{bare.sshd.port}")
-        bare.start_daemon()
-        bare.ok("h", "true")
-        proxy.delay(1)
-        term = bare.spawn("--sticky", "-t", "h", f"pwd >{began}; exit 7")
-        wait_for(began.exists, "its start", 30)
-        proxy.delay(0)
-        proxy.reset()
-        term.expect("it is not known whether the command ran")
-        term.expect(pexpect.EOF)
-        term.wait()
-        assert term.exitstatus == 255
+    began = proxied.dir / "began"
+    proxied.dir.chmod(0o777)
+    proxied.ok("h", "true")
+    proxied.proxy.delay(1)
+    term = proxied.spawn("--sticky", "-t", "h", f"pwd >{began}; exit 7")
+    wait_for(began.exists, "its start", 30)
+    proxied.proxy.delay(0)
+    proxied.proxy.reset()
+    term.expect("it is not known whether the command ran")
+    term.expect(pexpect.EOF)
+    term.wait()
+    assert term.exitstatus == 255
     left, = [p for p in pathlib.Path("/tmp").glob("hawser-*")
-             if p.stat().st_uid == pwd.getpwnam(bare.account.name).pw_uid
+             if p.stat().st_uid == pwd.getpwnam(proxied.account.name).pw_uid
              and list(p.glob("status.7"))]
     shutil.rmtree(left)
 
 
-def test_added_forward_lost_before_the_answer(bare, echoing):
+def test_added_forward_lost_before_the_answer(proxied, echoing):
     """~C -R, and the connection is lost before the server says anything: told."""
-    bare.sshd = bare.server()
-    bare.trust(bare.sshd)
     port = free_port()
-    with FaultProxy(bare.sshd.port) as proxy:
-        bare.host("h", proxy, HostKeyAlias=f"[127.0.0.1]:{bare.sshd.port}",
-                  EnableEscapeCommandline="yes")
-        bare.start_daemon()
-        term = sticky(bare)
-        proxy.delay(1)
-        term.send("\r~C")
-        term.expect("ssh> ")
-        term.send(f"-R {port}:127.0.0.1:{echoing.port}\r")
-        wait_for(lambda: f"from LOCALHOST:{port}" in read_text(bare.daemon_log), "it is asked")
-        proxy.delay(0)
-        proxy.reset()
-        term.expect("Port forwarding failed")
-        term.expect("again after")
-        term.send("exit\r")
-        term.expect(pexpect.EOF)
+    term = sticky(proxied, "-o", "EnableEscapeCommandline=yes")
+    proxied.proxy.delay(1)
+    term.send("\r~C")
+    term.expect("ssh> ")
+    term.send(f"-R {port}:127.0.0.1:{echoing.port}\r")
+    wait_for(lambda: f"from LOCALHOST:{port}" in read_text(proxied.daemon_log), "it is asked")
+    proxied.proxy.delay(0)
+    proxied.proxy.reset()
+    term.expect("Port forwarding failed")
+    term.expect("again after")
+    leave(term)
 
 
 def test_queue_is_not_for_who_comes_back(bare, echoing):
